@@ -1,0 +1,253 @@
+"""Window: aggregates of a key over spans of event time, and a condition on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from lambdas.columns import Aggregate, Predicate, Test, number
+from lambdas.detectors.aggregates import Running, running
+from lambdas.detectors.detector import Detector, columns_in, reason, score_of, seconds_of, span_words
+from lambdas.model import Clear, Contribution, Finding, Row, Said, WindowResult, literal_problems
+
+
+@dataclass(slots=True)
+class Pane:
+    """The aggregates of one stretch of time: `since` and, for a session, `last` (event time, ms)."""
+
+    since: int
+    last: int
+    aggregates: list[Running]
+    shown: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Panes:
+    """A key's open panes by their start, and the start of the next window to close (event time, ms)."""
+
+    open: dict[int, Pane] = field(default_factory=dict)
+    following: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window(Detector[Panes]):
+    """Aggregates the events of a key by time and finds each window for which `when` holds.
+
+    Catches a mean, a total, a count … that is too high or too low over a span. Misses a burst that is spread over two
+    tumbling windows so that neither reaches the limit: let the windows overlap then.
+
+    `every` alone makes tumbling windows of that length, aligned to 1970 in UTC. With `span` each window is that long
+    and a new one starts every `every` (a whole number of them). With `gap` instead, a session: it goes on until no
+    event comes for that long. `where` says which events count. `also` are aggregates to keep though no condition asks
+    for them. With `keep` each window is a row of the lake, with `metric` a CloudWatch metric too (only where the keys
+    are few: each key is a metric of its own). A window closes once the watermark has come to its end; one without
+    events has no result.
+
+    The score is the aggregate that went past its limit, in its unit (its negative where it fell below). No warm-up.
+    Memory a key: about 60 bytes an aggregate and open pane; `distinct` up to `distinct_cap` values; a `quantile` a
+    number a bucket. Values beyond ±1e150 are left out.
+
+    >>> fast = Window(name="fast", every=seconds(60), when=mean(Beat.heart_rate) > 120, severity=HIGH, do_first="Call.")
+    >>> [finding.sentence for finding in find(fast, beats(heart_rate=[118, 130, 128]), until=60)]
+    ['mean heart rate is 125.3 bpm over 1 min; expected at most 120 bpm.']
+    """
+
+    when: Predicate | None = None
+    every: timedelta = timedelta(0)
+    span: timedelta = timedelta(0)
+    gap: timedelta = timedelta(0)
+    where: Predicate | None = None
+    also: Sequence[Aggregate] = ()
+    keep: bool = True
+    metric: bool = False
+    distinct_cap: int = 1_000
+
+    @property
+    def bytes_per_key(self) -> int:
+        each = {"distinct": 20 * self.distinct_cap, "quantile": 4_000}
+        pane = 40 + sum(each.get(aggregate.function, 60) for aggregate in self.aggregates)
+        return 60 + pane * (self._panes_a_window + 1)
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if min(self.every, self.span, self.gap) < timedelta(0):
+            yield "a window's length is below zero; say every=seconds(60)."
+        if self.gap and (self.every or self.span):
+            yield "it has a gap and a length; a session has gap=, any other window every= and perhaps span=."
+        if not self.gap and not self.every:
+            yield "its window is zero long; say every=seconds(60), or gap= for a session."
+        if self.every and (self.every_ms != self.every / timedelta(milliseconds=1) or self.span % self.every):
+            yield "span is not a whole number of every; make it one, as span=seconds(60), every=seconds(10)."
+        if self.when is None and not self.also:
+            yield "it aggregates nothing; say when=mean(…) > 1, or also=[mean(…)]."
+        if self.when is not None:
+            yield from literal_problems(self.when, aggregates=True)
+        if self.where is not None:
+            yield from literal_problems(self.where, aggregates=False)
+        for aggregate in self.aggregates:
+            numeric = aggregate.of is None or aggregate.of.numeric
+            if not numeric and aggregate.function != "distinct":
+                yield f"{aggregate.label} is on a column that is no number; count, distinct or a numeric column fit."
+            if aggregate.fraction is not None and not 0 < aggregate.fraction < 1:
+                yield f"{aggregate.label} asks for a fraction outside 0 to 1; say one such as 0.75."
+
+    @cached_property
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        asked = [] if self.when is None else [part for part in self.when.expressions() if isinstance(part, Aggregate)]
+        return tuple({aggregate.label: aggregate for aggregate in [*asked, *self.also]}.values())
+
+    @cached_property
+    def every_ms(self) -> int:
+        return round(self.every / timedelta(milliseconds=1))
+
+    @cached_property
+    def span_ms(self) -> int:
+        return round(self.span / timedelta(milliseconds=1)) or self.every_ms
+
+    @cached_property
+    def gap_ms(self) -> int:
+        return round(self.gap / timedelta(milliseconds=1))
+
+    @property
+    def _panes_a_window(self) -> int:
+        return self.span_ms // self.every_ms if self.every_ms else 1
+
+    @cached_property
+    def _where(self) -> Test | None:
+        return None if self.where is None else self.where.compile()
+
+    @cached_property
+    def _when(self) -> Test | None:
+        return None if self.when is None else self.when.compile()
+
+    @cached_property
+    def _labels(self) -> list[str | None]:
+        return [None if aggregate.of is None else aggregate.of.label for aggregate in self.aggregates]
+
+    def begin(self) -> Panes:
+        return Panes()
+
+    def is_blank(self, state: Panes) -> bool:
+        return not state.open
+
+    def save(self, state: Panes) -> Any:
+        panes = [[p.since, p.last, [each.save() for each in p.aggregates], p.shown] for p in state.open.values()]
+        return [state.following, panes]
+
+    def restore(self, saved: Any) -> Panes:
+        following, panes = saved
+        return Panes({since: self._pane(since, last, kept, shown) for since, last, kept, shown in panes}, following)
+
+    def _pane(self, since: int, last: int, saved: Any = None, shown: Any = None) -> Pane:
+        kept = saved or [None] * len(self.aggregates)
+        aggregates = [running(each, self.distinct_cap, old) for each, old in zip(self.aggregates, kept, strict=True)]
+        return Pane(since, last, aggregates, shown or {})
+
+    def due(self, state: Panes) -> float | None:
+        if not state.open:
+            return None
+        if self.gap_ms:
+            return min(pane.last for pane in state.open.values()) / 1000 + seconds_of(self.gap)
+        return ((state.following or 0) + self.span_ms) / 1000
+
+    def observe(self, state: Panes, row: Row) -> Iterator[Said]:
+        if self._where is None or self._where(row.values):
+            at = round(row.time * 1000)
+            pane = self._session(state, at) if self.gap_ms else self._tumbling(state, at)
+            for label, aggregate in zip(self._labels, pane.aggregates, strict=True):
+                aggregate.take(None if label is None else row.values.get(label))
+            if self.show:
+                pane.shown = self.shown(row.values)
+        yield from ()
+
+    def _tumbling(self, state: Panes, at: int) -> Pane:
+        since = at - at % self.every_ms
+        pane = state.open.get(since)
+        if pane is None:
+            pane = state.open[since] = self._pane(since, at)
+            first = since + self.every_ms - self.span_ms
+            state.following = first if state.following is None else min(state.following, first)
+        return pane
+
+    def _session(self, state: Panes, at: int) -> Pane:
+        near = [p for p in state.open.values() if p.since - self.gap_ms < at < p.last + self.gap_ms]
+        if not near:
+            pane = state.open[at] = self._pane(at, at)
+            return pane
+        near.sort(key=lambda p: p.since)
+        whole = near[0]
+        for pane in near:
+            del state.open[pane.since]
+        for pane in near[1:]:
+            whole.last = max(whole.last, pane.last)
+            for mine, other in zip(whole.aggregates, pane.aggregates, strict=True):
+                mine.merge(other)
+        whole.since, whole.last = min(whole.since, at), max(whole.last, at)
+        state.open[whole.since] = whole
+        return whole
+
+    def advance(self, state: Panes, now: float) -> Iterator[Said]:
+        clock = round(now * 1000)
+        while (due := self.due(state)) is not None and round(due * 1000) <= clock:
+            if self.gap_ms:
+                first = min(state.open.values(), key=lambda pane: (pane.last, pane.since))
+                del state.open[first.since]
+                yield from self._closed(first.since, first.last, [first])
+            else:
+                yield from self._close_next(state)
+
+    def _close_next(self, state: Panes) -> Iterator[Said]:
+        since = state.following or 0
+        inside = [state.open[at] for at in sorted(state.open) if since <= at < since + self.span_ms]
+        yield from self._closed(since, since + self.span_ms, inside)
+        state.open.pop(since, None)
+        earliest = min(state.open, default=None)
+        state.following = (
+            None if earliest is None else max(since + self.every_ms, earliest + self.every_ms - self.span_ms)
+        )
+
+    def _closed(self, since: int, until: int, panes: list[Pane]) -> Iterator[Said]:
+        if len(panes) == 1:
+            aggregates = panes[0].aggregates
+        else:
+            aggregates = self._pane(since, since).aggregates
+            for pane in panes:
+                for mine, other in zip(aggregates, pane.aggregates, strict=True):
+                    mine.merge(other)
+        values = {asked.label: each.result() for asked, each in zip(self.aggregates, aggregates, strict=True)}
+        if self.keep or self.metric:
+            yield WindowResult(since / 1000, until / 1000, values)
+        if self._when is not None:
+            met = self._when(values)
+            if met:
+                yield self._finding(since / 1000, until / 1000, values, panes[-1].shown)
+            elif met is False:
+                yield Clear(until / 1000)
+
+    def _finding(self, since: float, until: float, values: dict[str, float | int | None], shown: dict[str, Any]) -> Finding:
+        assert self.when is not None  # it held
+        leaf = reason(self.when, values)
+        over = f"over {span_words(until - since)}"
+        if leaf is None:
+            sentence = f"{self.when.words()} {over}."
+            return Finding(time=until, since=since, score=1.0, direction="seen", sentence=sentence, shown=shown)
+        observed = values[leaf.left.label]
+        assert observed is not None  # a comparison with it held
+        unit, expected = leaf.left.unit, leaf.limit(opposite=True)
+        return Finding(
+            time=until,
+            since=since,
+            score=score_of(leaf, observed),
+            direction=leaf.direction,
+            observed=observed,
+            unit=unit,
+            expected=expected,
+            contributions=tuple(
+                Contribution(column.label, leaf.direction, 1.0, observed, unit) for column in columns_in(leaf.left)
+            ),
+            sentence=f"{leaf.left.words} is {number(observed, unit)} {over}; expected {expected}.",
+            shown=shown,
+        )

@@ -1,0 +1,101 @@
+"""One verdict on a record's bytes, for the lake and for the detectors alike: rows, and what cannot be read with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lambdas.columns import Column, Unfit, Value, Values, lake_time
+from lambdas.model import Format, Pipeline, Row
+
+MOST_BYTES = 1_048_576  # a Kinesis record's default limit
+SHOWN_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A part of a record that is no event: why, in which column, and the value there (empty where it is private)."""
+
+    index: int
+    reason: str
+    field: str = ""
+    value: str = ""
+
+
+class Decoder:
+    """Reads a pipeline's records. Made once a container; pure."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._formats = pipeline.formats
+        self._columns: list[tuple[str, str, list[str], Callable[[Any], Value], Column]] = [
+            (name, column.source, column.source.split("."), column.read, column)
+            for name, column in pipeline.event.columns.items()
+        ]
+        self._time = None if pipeline.event.time is None else pipeline.event.time.name
+        self._ahead_ms = round(pipeline.ahead.total_seconds() * 1000)
+
+    def decode(self, data: bytes, arrival_ms: int, *, sequence: int = 0) -> Iterator[Row | Unreadable]:
+        """The parts of one record in order. `arrival_ms` is when the stream took it, ms since 1970."""
+        index = 0
+        try:
+            for part in self._format(data).read(data):
+                yield self._row(part, arrival_ms, sequence, index)
+                index += 1
+        except Unfit as unfit:
+            yield Unreadable(index, sentence(str(unfit)))
+        except (ValueError, RecursionError) as error:
+            # A parser's own refusal (a line beyond its limit, nesting beyond its depth) is a bad record, not our fault.
+            yield Unreadable(index, sentence(f"the record cannot be parsed: {error}"))
+
+    def _format(self, data: bytes) -> Format:
+        return next((each for each in self._formats if each.recognises(data)), self._formats[0])
+
+    def _row(self, part: Mapping[str, Any], arrival_ms: int, sequence: int, index: int) -> Row | Unreadable:
+        values: dict[str, Value] = {}
+        for name, source, path, read, column in self._columns:
+            value = part.get(source)
+            if value is None and len(path) > 1:
+                value = walk(part, path)
+            if value is None:
+                if column.required:
+                    return Unreadable(index, sentence(f"{source} is missing"), name)
+                values[name] = None
+                continue
+            try:
+                values[name] = read(value)
+            except Unfit as unfit:
+                shown = "" if column.private else str(value)[:SHOWN_CHARACTERS]
+                return Unreadable(index, sentence(f"{source} {unfit}"), name, shown)
+        arrival = arrival_ms / 1000
+        time = values.get(self._time) if self._time else None
+        if time is None:
+            time = arrival
+            if self._time:
+                values[self._time] = arrival
+        assert isinstance(time, int | float)  # only a Timestamp is an event's time
+        if round(time * 1000) > arrival_ms + self._ahead_ms:
+            field = self._time or ""
+            return Unreadable(
+                index, sentence(f"{field} is {time - arrival:,.0f} s ahead of the record's arrival"), field, lake_time(time)
+            )
+        return Row(float(time), values, arrival, sequence, index)
+
+
+def walk(part: Mapping[str, Any], path: list[str]) -> Any:
+    """The value at a dotted path of nested objects, or none."""
+    value: Any = part
+    for name in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
+
+
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def lake_row(columns: Mapping[str, Column], values: Values) -> dict[str, Any]:
+    """An event's values as Firehose's converter reads them."""
+    return {name: column.write(values.get(name)) for name, column in columns.items()}

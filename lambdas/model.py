@@ -1,0 +1,505 @@
+"""What a pipeline is made of: events, references, findings and the declaration that the stack, the handlers and the
+laptop read alike. Standard library only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from enum import IntEnum
+from typing import Any, ClassVar, Protocol
+
+from lambdas.columns import (
+    Aggregate,
+    Column,
+    Compare,
+    DeclarationError,
+    Expression,
+    Integer,
+    Predicate,
+    Text,
+    Timestamp,
+    Value,
+)
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+PROVENANCE = ("shard_id", "sequence_number", "record_index", "arrived_at", "dt")
+STATE_BUDGET = 64_000_000  # bytes of one shard's state that fit a handler's memory with its log entry beside it
+
+
+def seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)
+
+
+def minutes(value: float) -> timedelta:
+    return timedelta(minutes=value)
+
+
+def hours(value: float) -> timedelta:
+    return timedelta(hours=value)
+
+
+class Severity(IntEnum):
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+    CRITICAL = 4
+
+
+LOW, MEDIUM, HIGH, CRITICAL = Severity
+Bands = Severity | Mapping[float, Severity]
+
+
+@dataclass(slots=True)
+class Row:
+    """One event as detectors see it.
+
+    `time` and `arrival` are seconds since 1970; `values` holds the event's columns by name and those of its
+    references as `reference.column`; `sequence` and `index` say which part of which record it came from.
+    """
+
+    time: float
+    values: dict[str, Value]
+    arrival: float = 0.0
+    sequence: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one column added to a finding; the shares of a finding add up to 1."""
+
+    name: str
+    direction: str
+    share: float
+    observed: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A detector's statement about one key: what is strange, how much, and what was expected.
+
+    `since` is when it began and `time` when it was found (event time, s). A higher `score` is stranger.
+    `direction` is `high`, `low` or `seen`. `expected` is in words, with its unit. `shown` are further columns
+    that help its reader.
+    """
+
+    time: float
+    since: float
+    score: float
+    direction: str
+    sentence: str
+    observed: float | None = None
+    unit: str = ""
+    expected: str = ""
+    contributions: tuple[Contribution, ...] = ()
+    shown: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """A detector's statement that a key is as it should be, from `time` on (event time, s)."""
+
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """The aggregates of one key over the events with `since` <= time < `until` (event time, s)."""
+
+    since: float
+    until: float
+    values: Mapping[str, float | int | None]
+
+
+Said = Finding | Clear | WindowResult
+
+
+class Reference:
+    """A keyed table about entities, in DynamoDB. `class Guest(Reference, key="customer_id"): …`"""
+
+    name: ClassVar[str]
+    columns: ClassVar[Mapping[str, Column]]
+    key: ClassVar[Column]
+
+    def __init_subclass__(cls, *, key: str, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        cls.name = snake(cls.__name__)
+        cls.columns = declared_columns(cls)
+        for column in cls.columns.values():
+            column.reference = cls.name
+        cls.key = named_column(cls.__name__, cls.columns, "key", key)
+        if not isinstance(cls.key, Text | Integer):
+            raise DeclarationError(
+                f"{cls.__name__}: the key {key!r} is {type(cls.key).__name__}; a reference's key is Text or Integer."
+            )
+
+
+class Event:
+    """What flows through a pipeline. `class Play(Event, key="customer_id", time="at", id="play_id"): …`
+
+    `key` is whose event it is and partitions the stream; `time` a Timestamp, else the arrival time counts;
+    `id` tells an event from its repeat.
+    """
+
+    name: ClassVar[str]
+    columns: ClassVar[Mapping[str, Column]]
+    key: ClassVar[Column]
+    time: ClassVar[Column | None]
+    id: ClassVar[Column | None]
+
+    def __init_subclass__(cls, *, key: str, time: str | None = None, id: str | None = None, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Column)}
+        cls.name = snake(cls.__name__)
+        cls.columns = declared_columns(cls)
+        for name in PROVENANCE:
+            if name in own:
+                raise DeclarationError(
+                    f"{cls.__name__}: a column may not be named {name!r}, every row has one of that name; rename it and "
+                    f"say source={name!r}."
+                )
+        event_key = named_column(cls.__name__, cls.columns, "key", key)
+        event_time = named_column(cls.__name__, cls.columns, "time", time) if time else None
+        event_id = named_column(cls.__name__, cls.columns, "id", id) if id else None
+        if event_time is not None and not isinstance(event_time, Timestamp):
+            raise DeclarationError(
+                f"{cls.__name__}: the time {time!r} is {type(event_time).__name__}; declare it as Timestamp."
+            )
+        event_key.required = True
+        if event_id is not None:
+            event_id.required = True
+        cls.key, cls.time, cls.id = event_key, event_time, event_id
+
+    @classmethod
+    def references(cls) -> dict[str, tuple[Column, type[Reference]]]:
+        """The references that the event's columns lead to: by name, the column that holds the key, and the class."""
+        return {column.refers_to.name: (column, column.refers_to) for column in cls.columns.values() if column.refers_to}
+
+
+def snake(name: str) -> str:
+    """
+    >>> snake("AgentEvent")
+    'agent_event'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def declared_columns(owner: type) -> dict[str, Column]:
+    columns = {name: value for name, value in vars(owner).items() if isinstance(value, Column)}
+    if not columns:
+        raise DeclarationError(f"{owner.__name__}: it has no columns; declare at least its key, name = Text(…).")
+    for name, column in columns.items():
+        if not NAME.fullmatch(name):
+            raise DeclarationError(
+                f"{owner.__name__}: the column name {name!r} is not lower snake case of at most 40 characters; rename it "
+                f"and say source={name!r}."
+            )
+        if not column.about.strip():
+            raise DeclarationError(f"{owner.__name__}: the column {name!r} says nothing about itself; write what it holds.")
+    return columns
+
+
+def named_column(owner: str, columns: Mapping[str, Column], role: str, name: str) -> Column:
+    if name not in columns:
+        raise DeclarationError(f"{owner}: the {role} {name!r} is not one of its columns ({', '.join(columns)}).")
+    return columns[name]
+
+
+class Format(Protocol):
+    """Bytes to objects. The first format of a pipeline that recognises a record's bytes reads it."""
+
+    def recognises(self, data: bytes) -> bool: ...
+
+    def read(self, data: bytes) -> Iterator[Mapping[str, Any]]:
+        """The record's objects in order; raises `Unfit` with a sentence where one cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where events come from; the stack makes the AWS side by the class's name."""
+
+    @property
+    def shards(self) -> int | None:
+        """How many shards the stream has at the start; `None` means on demand."""
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kinesis(Source):
+    """Producers put into the pipeline's own Kinesis stream. `provisioned=None` is on demand (four shards at first)."""
+
+    provisioned: int | None = 1
+    retention: timedelta = timedelta(days=1)
+
+    def __post_init__(self) -> None:
+        if self.provisioned is not None and self.provisioned < 1:
+            raise DeclarationError(f"Kinesis: {self.provisioned} shards cannot carry events; say 1 or more, or None for on demand.")
+        if not timedelta(days=1) <= self.retention <= timedelta(days=365):
+            raise DeclarationError("Kinesis: a stream keeps records for 24 hours to 365 days; say a retention between them.")
+
+    @property
+    def shards(self) -> int | None:
+        return self.provisioned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iot(Source):
+    """Devices publish to an IoT topic; a rule puts each message into the pipeline's stream.
+
+    The partition key is the MQTT client id: it exists for any payload, a plain line too, so a device must connect
+    under an id of its own.
+    """
+
+    topic: str
+
+    def __post_init__(self) -> None:
+        if not self.topic or self.topic.startswith(("/", "$")) or " " in self.topic:
+            raise DeclarationError(f"Iot: {self.topic!r} is no topic that a device may publish to; say one such as iot/heartrate.")
+
+
+class Detector(Protocol):
+    """What a pipeline needs to know of a detector's declaration; `lambdas.detectors.detector` has the logic's side."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def key(self) -> Column | tuple[Column, ...] | None: ...
+    @property
+    def severity(self) -> Bands: ...
+    @property
+    def do_first(self) -> str: ...
+    @property
+    def sms(self) -> Column | None: ...
+    @property
+    def max_keys(self) -> int: ...
+    @property
+    def bytes_per_key(self) -> int: ...
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the declaration, a sentence each."""
+        ...
+
+    def reads(self) -> Iterator[Column]:
+        """The columns that the detector looks at or shows."""
+        ...
+
+    def overridden(self, name: str, value: float) -> Any:
+        """The same declaration with one number exchanged; raises `DeclarationError` for a name it does not have."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """One use case: what flows, where it comes from, what is strange in it.
+
+    `lateness` is how far an event may come behind a newer one and still count in its window; `ahead` how far its
+    time may lie ahead of its arrival before it is quarantined; `remember` the span within which a repeated id is
+    dropped; `latency` how long a record may wait for its batch. The name is the folder's.
+    """
+
+    about: str
+    event: type[Event]
+    detectors: Sequence[Detector]
+    formats: Sequence[Format]
+    sources: Sequence[Source] = (Kinesis(),)
+    lateness: timedelta = timedelta(seconds=10)
+    ahead: timedelta = timedelta(minutes=5)
+    remember: timedelta = timedelta(minutes=10)
+    latency: timedelta = timedelta(seconds=5)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        problem = next(self._problems(), None)
+        if problem:
+            raise DeclarationError(f"{self.name or 'pipeline'}: {problem}")
+
+    @property
+    def references(self) -> Mapping[str, type[Reference]]:
+        return {name: reference for name, (_, reference) in self.event.references().items()}
+
+    @property
+    def table(self) -> str:
+        """The raw table's name."""
+        return f"{self.name}_events"
+
+    def named(self, name: str) -> Pipeline:
+        return replace(self, name=name)
+
+    def overridden(self, numbers: Mapping[str, float]) -> Pipeline:
+        """The same pipeline with numbers exchanged, each by `detector.number`, as `too_hot.above`."""
+        detectors = {detector.name: detector for detector in self.detectors}
+        for path, value in numbers.items():
+            name, _, number = path.partition(".")
+            if name not in detectors or not number:
+                raise DeclarationError(
+                    f"{self.name}: {path!r} names none of its detectors ({', '.join(detectors)}); say detector.number=value, "
+                    "as too_hot.above=85."
+                )
+            detectors[name] = detectors[name].overridden(number, value)
+        return replace(self, detectors=tuple(detectors.values()))
+
+    def _problems(self) -> Iterator[str]:
+        if self.name and not NAME.fullmatch(self.name):
+            yield f"the folder's name {self.name!r} is not lower snake case of at most 40 characters; rename the folder."
+        if not self.about.strip():
+            yield "it says nothing about itself; write about=… in a line."
+        if not self.sources:
+            yield "it has no source; say sources=[Kinesis()]."
+        if not self.formats:
+            yield "it has no format; say formats=[Json()]."
+        for span in ("lateness", "ahead", "remember"):
+            if getattr(self, span) < timedelta(0):
+                yield f"{span} is below zero; say 0 or more."
+        if not timedelta(0) <= self.latency <= timedelta(seconds=300):
+            yield "latency is outside 0 to 300 s, the longest that a batch may wait; say one between them."
+        seen: set[str] = set()
+        for detector in self.detectors:
+            if detector.name in seen:
+                yield f"two detectors are named {detector.name!r}; rename one, the name is what an incident is known by."
+            seen.add(detector.name)
+            for problem in self._detector_problems(detector):
+                yield f"{detector.name}: {problem}"
+        needed = sum(detector.bytes_per_key * detector.max_keys for detector in self.detectors)
+        if needed > STATE_BUDGET:
+            yield (
+                f"its detectors may keep {needed / 1e6:,.0f} MB of state a shard and {STATE_BUDGET / 1e6:,.0f} MB is the "
+                "budget; lower max_keys of the largest."
+            )
+
+    def _detector_problems(self, detector: Detector) -> Iterator[str]:
+        if not NAME.fullmatch(detector.name):
+            yield "a detector's name is lower snake case of at most 40 characters; rename it."
+        if not detector.do_first.strip():
+            yield "do_first is empty; write what the operator should do first."
+        yield from detector.problems()
+        keys = key_columns(self.event, detector)
+        known = set(self.event.columns.values())
+        for reference in self.references.values():
+            known |= set(reference.columns.values())
+        for column in keys:
+            if column not in self.event.columns.values():
+                yield f"the key {column.label!r} is not a column of {self.event.__name__}; key it by one of them."
+        for column in [*keys, *detector.reads()]:
+            if column not in known:
+                yield (
+                    f"the column {column.label!r} is neither of {self.event.__name__} nor of a reference that one of its "
+                    "columns refers to; declare refers_to= on the column that holds its key."
+                )
+            elif column.private:
+                yield (
+                    f"the column {column.label!r} is private and what a detector reads can stand in a message; use another "
+                    "column or declare it without private=True."
+                )
+        many = next((source for source in self.sources if source.shards != 1), None)
+        if many is not None and keys != (self.event.key,):
+            yield (
+                f"it is keyed by {', '.join(column.label for column in keys)} and the stream of more than one shard is "
+                f"partitioned by {self.event.key.name}, so no shard sees all of a key; key it by {self.event.key.name} or "
+                "use one shard."
+            )
+        if detector.sms is not None:
+            yield from self._sms_problems(detector, keys)
+
+    def _sms_problems(self, detector: Detector, keys: tuple[Column, ...]) -> Iterator[str]:
+        sms = detector.sms
+        if not isinstance(sms, Text) or sms.reference not in self.references:
+            yield "sms= names no Text column of a reference of this event; say the column that holds the mobile number."
+            return
+        holder, _ = self.event.references()[sms.reference]
+        if keys != (holder,):
+            yield (
+                f"sms= needs the reference {sms.reference!r}, which is looked up by {holder.name!r}; key the detector by "
+                f"{holder.name!r}."
+            )
+
+
+def key_columns(event: type[Event], detector: Detector) -> tuple[Column, ...]:
+    """The columns whose values together are a detector's key; by default the event's own key."""
+    key = detector.key
+    if key is None:
+        return (event.key,)
+    return key if isinstance(key, tuple) else (key,)
+
+
+def key_text(values: Sequence[Value]) -> str | None:
+    """A key as one text, parts set apart by `|`; none where a part is missing.
+
+    >>> key_text(["ios", "DE"]), key_text([7]), key_text(["a|b", None])
+    ('ios|DE', '7', None)
+    """
+    if len(values) == 1:
+        return None if values[0] is None else str(values[0])
+    if any(value is None for value in values):
+        return None
+    return "|".join(str(value).replace("\\", "\\\\").replace("|", "\\|") for value in values)
+
+
+def key_reader(columns: Sequence[Column]) -> Callable[[Mapping[str, Value]], str | None]:
+    """A function from an event's values to its key."""
+    labels = [column.label for column in columns]
+    if len(labels) == 1:
+        label = labels[0]
+
+        def read_one(values: Mapping[str, Value]) -> str | None:
+            value = values.get(label)
+            return value if value is None or type(value) is str else str(value)
+
+        return read_one
+    return lambda values: key_text([values.get(label) for label in labels])
+
+
+def literal_problems(condition: Predicate, *, aggregates: bool) -> Iterator[str]:
+    """Whether a condition compares like with like, and is on columns or on aggregates as its place asks."""
+    for leaf in condition.leaves():
+        for expression in leaf.expressions():
+            if isinstance(expression, Aggregate) != aggregates:
+                yield (
+                    f"“{leaf.words()}” compares {'a column' if aggregates else 'an aggregate'} where "
+                    f"{'an aggregate such as mean(…)' if aggregates else 'a column'} is expected."
+                )
+        if isinstance(leaf, Compare) and not isinstance(leaf.right, Expression):
+            is_number = isinstance(leaf.right, int | float) and not isinstance(leaf.right, bool)
+            expects_number = isinstance(leaf.left, Aggregate | Timestamp) or getattr(leaf.left, "numeric", False)
+            if is_number != expects_number:
+                yield (
+                    f"“{leaf.words()}” compares {leaf.left.words} with {leaf.right!r}; compare it with "
+                    f"{'a number' if expects_number else 'a value of its own type'}."
+                )
+
+
+def limit_leaf(condition: Predicate, name: str) -> Compare | None:
+    """The only `>` (name `above`) or `<` (name `below`) comparison of a condition; `column.above` names one of several.
+
+    `None` where no single comparison fits.
+    """
+    column, _, side = name.rpartition(".")
+    leaves = [
+        leaf
+        for leaf in condition.leaves()
+        if isinstance(leaf, Compare)
+        and leaf.direction == {"above": "high", "below": "low"}.get(side)
+        and (not column or any(part.name == column for part in leaf.columns()))
+    ]
+    return leaves[0] if len(leaves) == 1 else None
+
+
+def severity_of(bands: Bands, score: float) -> Severity:
+    """The severity of a score: of the highest band that it reaches, else of the lowest band."""
+    if isinstance(bands, Severity):
+        return bands
+    reached = [limit for limit in bands if limit <= score]
+    return bands[max(reached) if reached else min(bands)]
+
+
+def number_fields(declaration: Any) -> list[str]:
+    """The names of a declaration's own numbers and spans, which an override may name."""
+    return [
+        spot.name
+        for spot in fields(declaration)
+        if isinstance(getattr(declaration, spot.name), int | float | timedelta)
+        and not isinstance(getattr(declaration, spot.name), bool | Severity)
+    ]

@@ -1,4 +1,6 @@
-"""Typed columns and the conditions made of them: data that can be validated, compiled, overridden and put into words."""
+"""Typed columns and the conditions made of them: data that can be validated, compiled, overridden and put
+into words.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Unfit(ValueError):
 
 
 class Expression:
-    """What has a value for each event (a column) or each window (an aggregate); comparing it makes a condition."""
+    """What has a value for each event (a column) or each window (an aggregate); comparing it makes a
+    condition.
+    """
 
     @property
     def label(self) -> str:
@@ -88,7 +92,8 @@ class Column(Expression):
 
     `about` becomes the column's comment in the catalog. `source` is where the value stands in the incoming
     object, a dotted path, by default the column's name. `private` keeps a value out of alerts, logs, metrics
-    and window results; `discreet` only out of SMS. `refers_to` names the reference whose key this column holds.
+    and window results; `discreet` only out of SMS. `refers_to` names the reference whose key this column
+    holds.
     """
 
     hive: ClassVar[str] = ""
@@ -138,7 +143,9 @@ class Column(Expression):
         yield self
 
     def read(self, value: Any) -> Value:
-        """The column's own value of an incoming one; raises `Unfit`. `None` is read as missing before this."""
+        """The column's own value of an incoming one; raises `Unfit`. `None` is read as missing before
+        this.
+        """
         raise TypeError(f"{type_of(self).__name__} cannot be read; use Text, Integer, Double, Boolean, …")
 
     def write(self, value: Value) -> Any:
@@ -187,12 +194,12 @@ class Double(Column):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Unfit(f"is {kind(value)}, a number is expected")
         try:
-            value = float(value)
+            read = float(value)
         except OverflowError:
-            value = math.inf
-        if not math.isfinite(value):
+            read = math.inf
+        if not math.isfinite(read):
             raise Unfit("is not a finite number")
-        return value
+        return read
 
 
 class Boolean(Column):
@@ -206,12 +213,16 @@ class Boolean(Column):
 
 
 class Json(Column):
-    """A nested value kept as JSON text, for `json_extract_scalar`; its parts are columns with a dotted `source`."""
+    """A nested value kept as JSON text, for `json_extract_scalar`; its parts are columns with a dotted
+    `source`.
+    """
 
     hive = "string"
 
     def read(self, value: Any) -> Value:
-        return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return (
+            value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        )
 
 
 class Timestamp(Column):
@@ -223,7 +234,9 @@ class Timestamp(Column):
 
     hive = "timestamp"
 
-    def __init__(self, about: str, *, form: Literal["iso", "seconds", "milliseconds"] = "iso", **rest: Any) -> None:
+    def __init__(
+        self, about: str, *, form: Literal["iso", "seconds", "milliseconds"] = "iso", **rest: Any
+    ) -> None:
         super().__init__(about, **rest)
         self.form = form
 
@@ -264,7 +277,14 @@ def lake_time(seconds: float) -> str:
 
 def kind(value: Any) -> str:
     """What a JSON value is, in words."""
-    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "an object",
+    }
     return names.get(type(value), "nothing" if value is None else type(value).__name__)
 
 
@@ -279,7 +299,9 @@ def numeral(text: str, reader: Callable[[str], float]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Aggregate(Expression):
-    """One number over the events of a window: `count`, `total`, `mean`, `low`, `high`, `spread`, `distinct`, `quantile`."""
+    """One number over the events of a window: `count`, `total`, `mean`, `low`, `high`, `spread`, `distinct`,
+    `quantile`.
+    """
 
     function: str
     of: Column | None = None
@@ -287,12 +309,19 @@ class Aggregate(Expression):
 
     @property
     def label(self) -> str:
-        inside = ", ".join(str(part) for part in (self.of and self.of.label, self.fraction) if part is not None)
+        inside = ", ".join(
+            str(part) for part in (self.of and self.of.label, self.fraction) if part is not None
+        )
         return f"{self.function}({inside})"
 
     @property
     def words(self) -> str:
-        names = {"low": "lowest", "high": "highest", "spread": "standard deviation of", "distinct": "number of distinct"}
+        names = {
+            "low": "lowest",
+            "high": "highest",
+            "spread": "standard deviation of",
+            "distinct": "number of distinct",
+        }
         if self.of is None:
             return "number of events"
         if self.fraction is not None:
@@ -376,19 +405,25 @@ class Predicate:
     def limits(self) -> set[str]:
         """The sides on which the condition has a number that an override can name: `above`, `below`."""
         sides = {"high": "above", "low": "below"}
-        return {sides[leaf.direction] for leaf in self.leaves() if isinstance(leaf, Compare) and leaf.direction in sides}
+        return {
+            sides[leaf.direction]
+            for leaf in self.leaves()
+            if isinstance(leaf, Compare) and leaf.direction in sides
+        }
 
     def __and__(self, other: Predicate) -> Predicate:
-        return All((self, other))
+        return AllOf((self, other))
 
     def __or__(self, other: Predicate) -> Predicate:
-        return Any_((self, other))
+        return AnyOf((self, other))
 
     def __invert__(self) -> Predicate:
         return Not(self)
 
     def __bool__(self) -> bool:
-        raise DeclarationError("A condition has no truth of its own; join conditions with & | ~, not with and, or, not.")
+        raise DeclarationError(
+            "A condition has no truth of its own; join conditions with & | ~, not with and, or, not."
+        )
 
 
 TESTS: dict[Comparison, Callable[[Any, Any], bool]] = {
@@ -547,12 +582,12 @@ class Joined(Predicate):
         return replace(self, parts=tuple(part.with_leaf(old, new) for part in self.parts))
 
 
-class All(Joined):
+class AllOf(Joined):
     decides = False
     word = "and"
 
 
-class Any_(Joined):
+class AnyOf(Joined):
     decides = True
     word = "or"
 

@@ -16,12 +16,13 @@ TIMES = ("since", "detected_at", "changed_at", "ended_at")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentChange:
-    """One step of an incident's life; `version` counts them from 1. Times are event times, seconds since 1970.
+    """One step of an incident's life; `version` counts them from 1. Times are event times, seconds since
+    1970.
 
-    `since` is when the strangeness began, `detected_at` when the first finding was made, `changed_at` when this
-    change was, `ended_at` when the key was as it should be again. `reason` says why an incident was resolved:
-    `clear`, `quiet` or `lost sight`. `observed`, `expected` and `sentence` are those of the worst finding so far;
-    of a resolved incident too. `findings` counts all so far.
+    `since` is when the strangeness began, `detected_at` when the first finding was made, `changed_at` when
+    this change was, `ended_at` when the key was as it should be again. `reason` says why an incident was
+    resolved: `clear`, `quiet` or `lost sight`. `observed`, `expected` and `sentence` are those of the worst
+    finding so far; of a resolved incident too. `findings` counts all so far.
     """
 
     incident_id: str

@@ -1,5 +1,6 @@
-"""What a pipeline is made of: events, references, findings and the declaration that the stack, the handlers and the
-laptop read alike. Standard library only."""
+"""What a pipeline is made of: events, references, findings and the declaration that the stack, the handlers
+and the laptop read alike. Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +26,19 @@ from lambdas.columns import (
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 PROVENANCE = ("shard_id", "sequence_number", "record_index", "arrived_at", "dt")
-STATE_BUDGET = 64_000_000  # bytes of one shard's state that fit a handler's memory with its log entry beside it
+TAKEN = ("columns", "id", "key", "name", "references", "time")  # what an Event or Reference says about itself
+# Trino's reserved words: a column named so would have to be quoted in every query.
+RESERVED = frozenset(
+    "alter and as between by case cast constraint create cross cube current_catalog current_date current_path "
+    "current_role current_schema current_time current_timestamp current_user deallocate delete describe distinct "
+    "drop else end escape except execute exists extract false for from full group grouping having in inner insert "
+    "intersect into is join json_array json_exists json_object json_query json_table json_value left like listagg "
+    "localtime localtimestamp natural normalize not null on or order outer prepare recursive right rollup select "
+    "skip table then trim true uescape union unnest using values when where with".split()
+)
+STATE_BUDGET = (
+    64_000_000  # bytes of one shard's state that fit a handler's memory with its log entry beside it
+)
 
 
 def seconds(value: float) -> timedelta:
@@ -118,7 +131,10 @@ Said = Finding | Clear | WindowResult
 
 
 class Reference:
-    """A keyed table about entities, in DynamoDB. `class Guest(Reference, key="customer_id"): …`"""
+    """A keyed table about entities, in DynamoDB. `class Guests(Reference, key="customer_id"): …`
+
+    Its name is the class's in snake case; a table is called after what it holds, so in the plural.
+    """
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, Column]]
@@ -126,8 +142,8 @@ class Reference:
 
     def __init_subclass__(cls, *, key: str, **rest: Any) -> None:
         super().__init_subclass__(**rest)
-        cls.name = snake(cls.__name__)
         cls.columns = declared_columns(cls)
+        cls.name = snake(cls.__name__)
         for column in cls.columns.values():
             column.reference = cls.name
         cls.key = named_column(cls.__name__, cls.columns, "key", key)
@@ -150,13 +166,14 @@ class Event:
     time: ClassVar[Column | None]
     id: ClassVar[Column | None]
 
-    def __init_subclass__(cls, *, key: str, time: str | None = None, id: str | None = None, **rest: Any) -> None:
+    def __init_subclass__(
+        cls, *, key: str, time: str | None = None, id: str | None = None, **rest: Any
+    ) -> None:
         super().__init_subclass__(**rest)
-        own = {name: value for name, value in vars(cls).items() if isinstance(value, Column)}
-        cls.name = snake(cls.__name__)
         cls.columns = declared_columns(cls)
+        cls.name = snake(cls.__name__)
         for name in PROVENANCE:
-            if name in own:
+            if name in cls.columns:
                 raise DeclarationError(
                     f"{cls.__name__}: a column may not be named {name!r}, every row has one of that name; rename it and "
                     f"say source={name!r}."
@@ -175,8 +192,14 @@ class Event:
 
     @classmethod
     def references(cls) -> dict[str, tuple[Column, type[Reference]]]:
-        """The references that the event's columns lead to: by name, the column that holds the key, and the class."""
-        return {column.refers_to.name: (column, column.refers_to) for column in cls.columns.values() if column.refers_to}
+        """The references that the event's columns lead to: by name, the column that holds the key, and the
+        class.
+        """
+        return {
+            column.refers_to.name: (column, column.refers_to)
+            for column in cls.columns.values()
+            if column.refers_to
+        }
 
 
 def snake(name: str) -> str:
@@ -190,21 +213,33 @@ def snake(name: str) -> str:
 def declared_columns(owner: type) -> dict[str, Column]:
     columns = {name: value for name, value in vars(owner).items() if isinstance(value, Column)}
     if not columns:
-        raise DeclarationError(f"{owner.__name__}: it has no columns; declare at least its key, name = Text(…).")
+        raise DeclarationError(
+            f"{owner.__name__}: it has no columns; declare at least its key, name = Text(…)."
+        )
     for name, column in columns.items():
         if not NAME.fullmatch(name):
             raise DeclarationError(
                 f"{owner.__name__}: the column name {name!r} is not lower snake case of at most 40 characters; rename it "
                 f"and say source={name!r}."
             )
+        if name in TAKEN or name in RESERVED:
+            raise DeclarationError(
+                f"{owner.__name__}: a column may not be named {name!r}, "
+                f"{'the class has an attribute' if name in TAKEN else 'SQL has a reserved word'} of that name; rename it "
+                f"and say source={name!r}."
+            )
         if not column.about.strip():
-            raise DeclarationError(f"{owner.__name__}: the column {name!r} says nothing about itself; write what it holds.")
+            raise DeclarationError(
+                f"{owner.__name__}: the column {name!r} says nothing about itself; write what it holds."
+            )
     return columns
 
 
 def named_column(owner: str, columns: Mapping[str, Column], role: str, name: str) -> Column:
     if name not in columns:
-        raise DeclarationError(f"{owner}: the {role} {name!r} is not one of its columns ({', '.join(columns)}).")
+        raise DeclarationError(
+            f"{owner}: the {role} {name!r} is not one of its columns ({', '.join(columns)})."
+        )
     return columns[name]
 
 
@@ -230,16 +265,22 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Kinesis(Source):
-    """Producers put into the pipeline's own Kinesis stream. `provisioned=None` is on demand (four shards at first)."""
+    """Producers put into the pipeline's own Kinesis stream. `provisioned=None` is on demand (four shards at
+    first).
+    """
 
     provisioned: int | None = 1
     retention: timedelta = timedelta(days=1)
 
     def __post_init__(self) -> None:
         if self.provisioned is not None and self.provisioned < 1:
-            raise DeclarationError(f"Kinesis: {self.provisioned} shards cannot carry events; say 1 or more, or None for on demand.")
+            raise DeclarationError(
+                f"Kinesis: {self.provisioned} shards cannot carry events; say 1 or more, or None for on demand."
+            )
         if not timedelta(days=1) <= self.retention <= timedelta(days=365):
-            raise DeclarationError("Kinesis: a stream keeps records for 24 hours to 365 days; say a retention between them.")
+            raise DeclarationError(
+                "Kinesis: a stream keeps records for 24 hours to 365 days; say a retention between them."
+            )
 
     @property
     def shards(self) -> int | None:
@@ -250,19 +291,23 @@ class Kinesis(Source):
 class Iot(Source):
     """Devices publish to an IoT topic; a rule puts each message into the pipeline's stream.
 
-    The partition key is the MQTT client id: it exists for any payload, a plain line too, so a device must connect
-    under an id of its own.
+    The partition key is the MQTT client id: it exists for any payload, a plain line too, so a device must
+    connect under an id of its own.
     """
 
     topic: str
 
     def __post_init__(self) -> None:
         if not self.topic or self.topic.startswith(("/", "$")) or " " in self.topic:
-            raise DeclarationError(f"Iot: {self.topic!r} is no topic that a device may publish to; say one such as iot/heartrate.")
+            raise DeclarationError(
+                f"Iot: {self.topic!r} is no topic that a device may publish to; say one such as iot/heartrate."
+            )
 
 
 class Detector(Protocol):
-    """What a pipeline needs to know of a detector's declaration; `lambdas.detectors.detector` has the logic's side."""
+    """What a pipeline needs to know of a detector's declaration; `lambdas.detectors.detector` has the logic's
+    side.
+    """
 
     @property
     def name(self) -> str: ...
@@ -288,7 +333,9 @@ class Detector(Protocol):
         ...
 
     def overridden(self, name: str, value: float) -> Any:
-        """The same declaration with one number exchanged; raises `DeclarationError` for a name it does not have."""
+        """The same declaration with one number exchanged; raises `DeclarationError` for a name it does not
+        have.
+        """
         ...
 
 
@@ -296,9 +343,9 @@ class Detector(Protocol):
 class Pipeline:
     """One use case: what flows, where it comes from, what is strange in it.
 
-    `lateness` is how far an event may come behind a newer one and still count in its window; `ahead` how far its
-    time may lie ahead of its arrival before it is quarantined; `remember` the span within which a repeated id is
-    dropped; `latency` how long a record may wait for its batch. The name is the folder's.
+    `lateness` is how far an event may come behind a newer one and still count in its window; `ahead` how far
+    its time may lie ahead of its arrival before it is quarantined; `remember` the span within which a
+    repeated id is dropped; `latency` how long a record may wait for its batch. The name is the folder's.
     """
 
     about: str
@@ -463,7 +510,9 @@ def literal_problems(condition: Predicate, *, aggregates: bool) -> Iterator[str]
                 )
         if isinstance(leaf, Compare) and not isinstance(leaf.right, Expression):
             is_number = isinstance(leaf.right, int | float) and not isinstance(leaf.right, bool)
-            expects_number = isinstance(leaf.left, Aggregate | Timestamp) or getattr(leaf.left, "numeric", False)
+            expects_number = isinstance(leaf.left, Aggregate | Timestamp) or getattr(
+                leaf.left, "numeric", False
+            )
             if is_number != expects_number:
                 yield (
                     f"“{leaf.words()}” compares {leaf.left.words} with {leaf.right!r}; compare it with "
@@ -472,7 +521,8 @@ def literal_problems(condition: Predicate, *, aggregates: bool) -> Iterator[str]
 
 
 def limit_leaf(condition: Predicate, name: str) -> Compare | None:
-    """The only `>` (name `above`) or `<` (name `below`) comparison of a condition; `column.above` names one of several.
+    """The only `>` (name `above`) or `<` (name `below`) comparison of a condition; `column.above` names one
+    of several.
 
     `None` where no single comparison fits.
     """

@@ -1,4 +1,6 @@
-"""The tables that every pipeline shares, declared once: the stack makes them, the handlers write their rows."""
+"""The tables that every pipeline shares, declared once: the stack makes them, the handlers write their
+rows.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ RESULT_TABLES: Mapping[str, Table] = {
             *WHO,
             TableColumn("window_start", "timestamp", "first event time of the window"),
             TableColumn("window_end", "timestamp", "event time at which the window ends, itself outside"),
-            TableColumn("aggregates", "map<string,double>", "each aggregate by its name, as mean(temperature)"),
+            TableColumn(
+                "aggregates", "map<string,double>", "each aggregate by its name, as mean(temperature)"
+            ),
         ),
     ),
     "late_event": Table(
@@ -99,7 +103,9 @@ RESULT_TABLES: Mapping[str, Table] = {
             *WHAT,
             TableColumn("detected_at", "timestamp", "event time of the first finding"),
             TableColumn("changed_at", "timestamp", "event time of this change"),
-            TableColumn("ended_at", "timestamp", "event time at which all was well again; null until resolved"),
+            TableColumn(
+                "ended_at", "timestamp", "event time at which all was well again; null until resolved"
+            ),
             TableColumn("reason", "string", "why it was resolved: clear, quiet or lost sight"),
             TableColumn("findings", "bigint", "findings so far"),
             TableColumn("worst_score", "double", "the highest score so far"),
@@ -117,7 +123,9 @@ RESULT_TABLES: Mapping[str, Table] = {
             TableColumn("state", "string", "opened, escalated or resolved"),
             TableColumn("severity", "string", "low, medium, high or critical"),
             TableColumn("audience", "string", "who it is for"),
-            TableColumn("channel", "string", "topic (e-mail, SMS and more by subscription) or sms (one number)"),
+            TableColumn(
+                "channel", "string", "topic (e-mail, SMS and more by subscription) or sms (one number)"
+            ),
             TableColumn("subject", "string", "the message's subject; empty for an SMS"),
             TableColumn("changed_at", "timestamp", "event time of the change"),
             TableColumn("sent_at", "timestamp", "when the channel took it, UTC"),
@@ -130,7 +138,9 @@ QUARANTINE = Table(
     "one row per part of a record that could not be read",
     (
         TableColumn("reason", "string", "why, in a sentence"),
-        TableColumn("field", "string", "the column that did not fit; empty where the record itself could not be read"),
+        TableColumn(
+            "field", "string", "the column that did not fit; empty where the record itself could not be read"
+        ),
         TableColumn("value", "string", "what stood there; empty for a private column"),
         TableColumn("data", "string", "the record's bytes, base64"),
         TableColumn("partition_key", "string", "the record's partition key"),

@@ -1,4 +1,6 @@
-"""Running aggregates: each takes values one by one, merges with another of its kind, and is plain data when saved."""
+"""Running aggregates: each takes values one by one, merges with another of its kind, and is plain data when
+saved.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,8 @@ class Count:
 class Moments:
     """Count, mean and squared deviations by Welford's method, with the sum and the extremes beside them.
 
-    Source: B. P. Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics 4
-    (1962) 419; merging after Chan, Golub and LeVeque (1979).
+    Source: B. P. Welford, "Note on a method for calculating corrected sums of squares and products",
+    Technometrics 4 (1962) 419; merging after Chan, Golub and LeVeque (1979).
     """
 
     __slots__ = ("function", "highest", "lowest", "mean", "squares", "taken", "total")
@@ -97,7 +99,12 @@ class Moments:
             return math.sqrt(self.squares / (self.taken - 1)) if self.taken > 1 else None
         if not self.taken:
             return None
-        results = {"total": self.total, "mean": self.total / self.taken, "low": self.lowest, "high": self.highest}
+        results = {
+            "total": self.total,
+            "mean": self.total / self.taken,
+            "low": self.lowest,
+            "high": self.highest,
+        }
         return results[self.function]
 
     def save(self) -> Any:
@@ -131,15 +138,18 @@ class Distinct:
 class Sketch:
     """A quantile within 1 % of its value, from counts in buckets that grow geometrically.
 
-    Source: Masson, Rim and Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees",
-    PVLDB 12 (2019) 2195. Memory: one number a bucket, about 230 buckets for each two orders of magnitude.
+    Source: Masson, Rim and Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error
+    guarantees", PVLDB 12 (2019) 2195. Memory: one number a bucket, about 230 buckets for each two orders of
+    magnitude.
     """
 
     __slots__ = ("buckets", "fraction")
 
     def __init__(self, fraction: float, buckets: Any = ()) -> None:
         self.fraction = fraction
-        self.buckets: dict[tuple[int, int], int] = {(sign, bucket): events for sign, bucket, events in buckets}
+        self.buckets: dict[tuple[int, int], int] = {
+            (sign, bucket): events for sign, bucket, events in buckets
+        }
 
     def take(self, value: Value) -> None:
         if value is None or not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
@@ -156,7 +166,9 @@ class Sketch:
 
     def result(self) -> float | None:
         rank = max(1, math.ceil(self.fraction * sum(self.buckets.values())))
-        for (sign, bucket), events in sorted(self.buckets.items(), key=lambda item: item[0][0] * 1e6 + item[0][0] * item[0][1]):
+        for (sign, bucket), events in sorted(
+            self.buckets.items(), key=lambda item: item[0][0] * 1e6 + item[0][0] * item[0][1]
+        ):
             rank -= events
             if rank <= 0:
                 return sign * 2 * GAMMA**bucket / (GAMMA + 1)

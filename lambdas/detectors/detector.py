@@ -9,27 +9,39 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
-from lambdas.columns import Column, Compare, DeclarationError, Expression, Predicate, Text, Value, Values, number
+from lambdas.columns import (
+    Column,
+    Compare,
+    DeclarationError,
+    Expression,
+    Predicate,
+    Text,
+    Value,
+    Values,
+    number,
+)
 from lambdas.model import Bands, Row, Said, Severity, limit_leaf, number_fields
 
 State = TypeVar("State")
-NOT_LOGIC = frozenset({"do_first", "runbook", "audience", "sms", "show", "symptom", "severity", "settle", "quiet", "max_keys"})
+MESSAGE = ("do_first", "runbook", "audience", "sms", "show", "symptom", "severity", "keep", "metric")
+NOT_LOGIC = frozenset({*MESSAGE, "settle", "quiet", "max_keys"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detector(Generic[State]):
     """What every detector declares.
 
-    `name` is what its incidents are known by. `key` is whose state it keeps (a column or several; by default the
-    event's key). `severity` is one severity, or bands of the score: `{30: HIGH, 45: CRITICAL}`. `do_first` is the
-    first thing its reader should do, `runbook` a URL that says more. `audience` routes its alerts; `sms` is a
-    reference's column with a mobile number that is told as well. `show` are columns to print with a finding.
-    An incident is resolved once its key has been clear for `settle`, or nothing strange was seen for `quiet`.
-    At most `max_keys` keys have a state; the least recently seen leave first.
+    `name` is what its incidents are known by. `key` is whose state it keeps (a column or several; by default
+    the event's key). `severity` is one severity, or bands of the score: `{30: HIGH, 45: CRITICAL}`.
+    `do_first` is the first thing its reader should do, `runbook` a URL that says more. `audience` routes its
+    alerts; `sms` is a reference's column with a mobile number that is told as well. `show` are columns to
+    print with a finding. An incident is resolved once its key has been clear for `settle`, or nothing strange
+    was seen for `quiet`. At most `max_keys` keys have a state; the least recently seen leave first.
 
-    Logic is three functions on a state: `begin()`, `observe(state, row)`, `advance(state, now)`. They take time
-    from events, change nothing but the state, and give the same for the same events however these are cut into
-    batches. With `in_order` the shard hands events over sorted by time, once the watermark has passed them.
+    Logic is three functions on a state: `begin()`, `observe(state, row)`, `advance(state, now)`. They take
+    time from events, change nothing but the state, and give the same for the same events however these are
+    cut into batches. With `in_order` the shard hands events over sorted by time, once the watermark has
+    passed them.
     """
 
     name: str
@@ -81,7 +93,9 @@ class Detector(Generic[State]):
         raise TypeError(f"{type(self).__name__} cannot save its state; a detector says save() and restore().")
 
     def restore(self, saved: Any) -> State:
-        raise TypeError(f"{type(self).__name__} cannot restore its state; a detector says save() and restore().")
+        raise TypeError(
+            f"{type(self).__name__} cannot restore its state; a detector says save() and restore()."
+        )
 
     def reads(self) -> Iterator[Column]:
         """The columns that the detector looks at or shows."""
@@ -117,17 +131,27 @@ class Detector(Generic[State]):
         return hashlib.sha256(f"{type(self).__name__}{shape}".encode()).hexdigest()[:16]
 
     def overridden(self, name: str, value: float) -> Any:
-        """The same declaration with one number exchanged; raises `DeclarationError` for a name it does not have."""
+        """The same declaration with one number exchanged; raises `DeclarationError` for a name it does not
+        have.
+        """
         changes: dict[str, Any] = {}
         if name in number_fields(self):
             old = getattr(self, name)
             changes[name] = timedelta(seconds=value) if isinstance(old, timedelta) else type(old)(value)
             if isinstance(old, int) and changes[name] != value:
-                raise DeclarationError(f"{self.name}: {name} is a whole number, {value:g} is not; say {changes[name]}.")
+                raise DeclarationError(
+                    f"{self.name}: {name} is a whole number, {value:g} is not; say {changes[name]}."
+                )
             return dataclasses.replace(self, **changes)
         severity = Severity.__members__.get(name.upper())
-        if severity is not None and not isinstance(self.severity, Severity) and severity in self.severity.values():
-            changes["severity"] = {value if band is severity else at: band for at, band in self.severity.items()}
+        if (
+            severity is not None
+            and not isinstance(self.severity, Severity)
+            and severity in self.severity.values()
+        ):
+            changes["severity"] = {
+                value if band is severity else at: band for at, band in self.severity.items()
+            }
             return dataclasses.replace(self, **changes)
         for spot in dataclasses.fields(self):
             condition = getattr(self, spot.name)
@@ -137,7 +161,14 @@ class Detector(Generic[State]):
                 changes["severity"] = moved(self.severity, leaf, value)
                 return dataclasses.replace(self, **changes)
         conditions = [getattr(self, spot.name) for spot in dataclasses.fields(self)]
-        sides = sorted({side for condition in conditions if isinstance(condition, Predicate) for side in condition.limits()})
+        sides = sorted(
+            {
+                side
+                for condition in conditions
+                if isinstance(condition, Predicate)
+                for side in condition.limits()
+            }
+        )
         raise DeclarationError(
             f"{self.name}: it has no number {name!r}; it has {', '.join([*sides, *number_fields(self)])}."
         )
@@ -204,4 +235,6 @@ def span_words(seconds: float) -> str:
         return f"{seconds:g} s"
     whole = round(seconds / 60)
     hours, rest = divmod(whole, 60)
-    return " ".join(part for part in (f"{hours} h" if hours else "", f"{rest} min" if rest or not hours else "") if part)
+    return " ".join(
+        part for part in (f"{hours} h" if hours else "", f"{rest} min" if rest or not hours else "") if part
+    )

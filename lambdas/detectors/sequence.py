@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence as Ordered
+from collections.abc import Iterator
+from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -35,13 +36,14 @@ class Attempt:
 class Sequence(Detector[list[Attempt]]):
     """Finds `steps` one after another within a span, as `MATCH_RECOGNIZE … AFTER MATCH SKIP PAST LAST ROW`.
 
-    Catches five wins in a row; a guest who enters and sits down within half an hour. Misses steps in another order or
-    further apart than `within` (from the first event to the last, both included). An event that meets a step counts
-    for that step; one that does not breaks an `unbroken` step and is passed over by any other. A match ends every
-    attempt of its key, so no event is in two matches.
+    Catches five wins in a row; a guest who enters and sits down within half an hour. Misses steps in another
+    order or further apart than `within` (from the first event to the last, both included). An event that
+    meets a step counts for that step; one that does not breaks an `unbroken` step and is passed over by any
+    other. A match ends every attempt of its key, so no event is in two matches. `where` says which events
+    count at all: any other neither meets nor breaks a step.
 
-    The score is 1. No warm-up. Memory a key: three numbers an attempt, at most `attempts`; the oldest leave first.
-    Events are taken in order of their time.
+    The score is 1. No warm-up. Memory a key: three numbers an attempt, at most `attempts`; the oldest leave
+    first. Events are taken in order of their time.
 
     >>> streak = Sequence(name="streak", steps=[Step(when=Play.won > 0, times=3, unbroken=True)], within=minutes(10),
     ...                   severity=HIGH, do_first="Look.")
@@ -51,6 +53,7 @@ class Sequence(Detector[list[Attempt]]):
 
     steps: Ordered[Step]
     within: timedelta
+    where: Predicate | None = None
     attempts: int = 20
 
     @property
@@ -69,6 +72,8 @@ class Sequence(Detector[list[Attempt]]):
             yield "within is zero or less, so no two events could match; say how long the steps may take together."
         if self.attempts < 1:
             yield "attempts is below 1; say how many matches may be under way for a key."
+        if self.where is not None:
+            yield from literal_problems(self.where, aggregates=False)
         for step in self.steps:
             yield from literal_problems(step.when, aggregates=False)
             if step.times < 1:
@@ -77,6 +82,10 @@ class Sequence(Detector[list[Attempt]]):
     @cached_property
     def _tests(self) -> list[Test]:
         return [step.when.compile() for step in self.steps]
+
+    @cached_property
+    def _where(self) -> Test | None:
+        return None if self.where is None else self.where.compile()
 
     def begin(self) -> list[Attempt]:
         return []
@@ -98,6 +107,8 @@ class Sequence(Detector[list[Attempt]]):
         yield from ()
 
     def observe(self, state: list[Attempt], row: Row) -> Iterator[Finding]:
+        if self._where is not None and not self._where(row.values):
+            return
         met = [test(row.values) is True for test in self._tests]
         young = [attempt for attempt in state if row.time - attempt.began <= seconds_of(self.within)]
         alive = [attempt for attempt in [*young, Attempt(row.time)] if self._goes_on(attempt, met)]

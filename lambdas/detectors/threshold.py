@@ -26,13 +26,14 @@ class Run:
 class Threshold(Detector[Run]):
     """Finds each event that meets `when`.
 
-    Catches a value past a limit at once; with `times` or `lasting` only a run of so many events, or one that has gone
-    on so long. Misses what stays inside the limit, however unusual it is. A missing value neither meets nor ends a run.
+    Catches a value past a limit at once; with `times` or `lasting` only a run of so many events, or one that
+    has gone on so long. Misses what stays inside the limit, however unusual it is. A missing value neither
+    meets nor ends a run.
 
-    `clear` is the condition under which the key is as it should be again (hysteresis); by default whatever does not
-    meet `when`. The score is the value that went past its limit, in the column's unit (its negative where it fell
-    below), so bands of the severity read like limits. No warm-up. Memory a key: nothing while it is as it should be,
-    else three numbers. With a run, events are taken in order of their time.
+    `clear` is the condition under which the key is as it should be again (hysteresis); by default whatever
+    does not meet `when`. The score is the value that went past its limit, in the column's unit (its negative
+    where it fell below), so bands of the severity read like limits. No warm-up. Memory a key: nothing while
+    it is as it should be, else three numbers. With a run, events are taken in order of their time.
 
     >>> hot = Threshold(name="too_hot", when=Reading.temperature >= 30, severity={30: HIGH, 45: CRITICAL}, do_first="Look.")
     >>> [finding.sentence for finding in find(hot, readings(temperature=[29.9, 31.5]))]

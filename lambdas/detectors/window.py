@@ -36,19 +36,19 @@ class Panes:
 class Window(Detector[Panes]):
     """Aggregates the events of a key by time and finds each window for which `when` holds.
 
-    Catches a mean, a total, a count … that is too high or too low over a span. Misses a burst that is spread over two
-    tumbling windows so that neither reaches the limit: let the windows overlap then.
+    Catches a mean, a total, a count … that is too high or too low over a span. Misses a burst that is spread
+    over two tumbling windows so that neither reaches the limit: let the windows overlap then.
 
-    `every` alone makes tumbling windows of that length, aligned to 1970 in UTC. With `span` each window is that long
-    and a new one starts every `every` (a whole number of them). With `gap` instead, a session: it goes on until no
-    event comes for that long. `where` says which events count. `also` are aggregates to keep though no condition asks
-    for them. With `keep` each window is a row of the lake, with `metric` a CloudWatch metric too (only where the keys
-    are few: each key is a metric of its own). A window closes once the watermark has come to its end; one without
-    events has no result.
+    `every` alone makes tumbling windows of that length, aligned to 1970 in UTC. With `span` each window is
+    that long and a new one starts every `every` (a whole number of them). With `gap` instead, a session: it
+    goes on until no event comes for that long. `where` says which events count. `also` are aggregates to keep
+    though no condition asks for them. With `keep` each window is a row of the lake, with `metric` a
+    CloudWatch metric too (only where the keys are few: each key is a metric of its own). A window closes once
+    the watermark has come to its end; one without events has no result.
 
-    The score is the aggregate that went past its limit, in its unit (its negative where it fell below). No warm-up.
-    Memory a key: about 60 bytes an aggregate and open pane; `distinct` up to `distinct_cap` values; a `quantile` a
-    number a bucket. Values beyond ±1e150 are left out.
+    The score is the aggregate that went past its limit, in its unit (its negative where it fell below). No
+    warm-up. Memory a key: about 60 bytes an aggregate and open pane; `distinct` up to `distinct_cap` values;
+    a `quantile` a number a bucket. Values beyond ±1e150 are left out.
 
     >>> fast = Window(name="fast", every=seconds(60), when=mean(Beat.heart_rate) > 120, severity=HIGH, do_first="Call.")
     >>> [finding.sentence for finding in find(fast, beats(heart_rate=[118, 130, 128]), until=60)]
@@ -96,7 +96,11 @@ class Window(Detector[Panes]):
 
     @cached_property
     def aggregates(self) -> tuple[Aggregate, ...]:
-        asked = [] if self.when is None else [part for part in self.when.expressions() if isinstance(part, Aggregate)]
+        asked = (
+            []
+            if self.when is None
+            else [part for part in self.when.expressions() if isinstance(part, Aggregate)]
+        )
         return tuple({aggregate.label: aggregate for aggregate in [*asked, *self.also]}.values())
 
     @cached_property
@@ -134,16 +138,22 @@ class Window(Detector[Panes]):
         return not state.open
 
     def save(self, state: Panes) -> Any:
-        panes = [[p.since, p.last, [each.save() for each in p.aggregates], p.shown] for p in state.open.values()]
+        panes = [
+            [p.since, p.last, [each.save() for each in p.aggregates], p.shown] for p in state.open.values()
+        ]
         return [state.following, panes]
 
     def restore(self, saved: Any) -> Panes:
         following, panes = saved
-        return Panes({since: self._pane(since, last, kept, shown) for since, last, kept, shown in panes}, following)
+        return Panes(
+            {since: self._pane(since, last, kept, shown) for since, last, kept, shown in panes}, following
+        )
 
     def _pane(self, since: int, last: int, saved: Any = None, shown: Any = None) -> Pane:
         kept = saved or [None] * len(self.aggregates)
-        aggregates = [running(each, self.distinct_cap, old) for each, old in zip(self.aggregates, kept, strict=True)]
+        aggregates = [
+            running(each, self.distinct_cap, old) for each, old in zip(self.aggregates, kept, strict=True)
+        ]
         return Pane(since, last, aggregates, shown or {})
 
     def due(self, state: Panes) -> float | None:
@@ -227,13 +237,17 @@ class Window(Detector[Panes]):
             elif met is False:
                 yield Clear(until / 1000)
 
-    def _finding(self, since: float, until: float, values: dict[str, float | int | None], shown: dict[str, Any]) -> Finding:
+    def _finding(
+        self, since: float, until: float, values: dict[str, float | int | None], shown: dict[str, Any]
+    ) -> Finding:
         assert self.when is not None  # it held
         leaf = reason(self.when, values)
         over = f"over {span_words(until - since)}"
         if leaf is None:
             sentence = f"{self.when.words()} {over}."
-            return Finding(time=until, since=since, score=1.0, direction="seen", sentence=sentence, shown=shown)
+            return Finding(
+                time=until, since=since, score=1.0, direction="seen", sentence=sentence, shown=shown
+            )
         observed = values[leaf.left.label]
         assert observed is not None  # a comparison with it held
         unit, expected = leaf.left.unit, leaf.limit(opposite=True)
@@ -246,7 +260,8 @@ class Window(Detector[Panes]):
             unit=unit,
             expected=expected,
             contributions=tuple(
-                Contribution(column.label, leaf.direction, 1.0, observed, unit) for column in columns_in(leaf.left)
+                Contribution(column.label, leaf.direction, 1.0, observed, unit)
+                for column in columns_in(leaf.left)
             ),
             sentence=f"{leaf.left.words} is {number(observed, unit)} {over}; expected {expected}.",
             shown=shown,

@@ -1,4 +1,6 @@
-"""One verdict on a record's bytes, for the lake and for the detectors alike: rows, and what cannot be read with its reason."""
+"""One verdict on a record's bytes, for the lake and for the detectors alike: rows, and what cannot be read
+with its reason.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A part of a record that is no event: why, in which column, and the value there (empty where it is private)."""
+    """A part of a record that is no event: why, in which column, and the value there (empty where it is
+    private).
+    """
 
     index: int
     reason: str
@@ -77,7 +81,10 @@ class Decoder:
         if round(time * 1000) > arrival_ms + self._ahead_ms:
             field = self._time or ""
             return Unreadable(
-                index, sentence(f"{field} is {time - arrival:,.0f} s ahead of the record's arrival"), field, lake_time(time)
+                index,
+                sentence(f"{field} is {time - arrival:,.0f} s ahead of the record's arrival"),
+                field,
+                lake_time(time),
             )
         return Row(float(time), values, arrival, sequence, index)
 

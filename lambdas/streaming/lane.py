@@ -1,0 +1,306 @@
+"""One detector in one shard: the states of its keys, their deadlines, their incidents."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lambdas.columns import lake_time
+from lambdas.detectors.detector import Detector
+from lambdas.incidents import ESCALATED, OPENED, RESOLVED
+from lambdas.model import (
+    Clear,
+    Finding,
+    Pipeline,
+    Row,
+    Said,
+    WindowResult,
+    key_columns,
+    key_reader,
+    severity_of,
+)
+from lambdas.streaming.episode import Episode
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a commit owes the world: a row of one of the shared tables, or a metric."""
+
+    kind: str
+    id: str
+    body: dict[str, Any]
+
+
+class Timers:
+    """Deadlines of all lanes in one order: event time, then lane, then key."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, str]] = []
+
+    def add(self, due: float, lane: int, key: str) -> None:
+        heapq.heappush(self._heap, (due, lane, key))
+
+    def first(self) -> float | None:
+        return self._heap[0][0] if self._heap else None
+
+    def take(self) -> tuple[float, int, str]:
+        return heapq.heappop(self._heap)
+
+
+class Cell:
+    """One key: its state, its open incidents by direction, and the earliest deadline that stands in the
+    timers.
+    """
+
+    __slots__ = ("episodes", "scheduled", "state")
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+        self.episodes: dict[str, Episode] = {}
+        self.scheduled: float | None = None
+
+
+class Lane:
+    """Feeds rows and deadlines to a detector and turns what it says into items.
+
+    A detector that raises is reported; the key that it raised on begins anew and keeps its open incidents.
+    """
+
+    def __init__(
+        self,
+        detector: Detector[Any],
+        pipeline: Pipeline,
+        index: int,
+        timers: Timers,
+        send: Callable[[Item], None],
+        counts: Counter[str],
+    ) -> None:
+        self.detector = detector
+        self.in_order = detector.in_order
+        self.fingerprint = detector.fingerprint()
+        self.faults: list[str] = []
+        self.was_anew = False  # a saved state was of another shape
+        self._pipeline = pipeline.name
+        self._index = index
+        self._timers = timers
+        self._send = send
+        self._counts = counts
+        self._key_of = key_reader(key_columns(pipeline.event, detector))
+        self._settle = detector.settle.total_seconds()
+        self._quiet = detector.quiet.total_seconds()
+        self._cells: OrderedDict[str, Cell] = OrderedDict()
+        self._touched: set[str] = set()
+
+    def observe(self, row: Row) -> None:
+        key = self._key_of(row.values)
+        if key is None:
+            self._counts["keyless"] += 1
+            return
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = Cell(self.detector.begin())
+        try:
+            for said in self.detector.observe(cell.state, row):
+                self._hear(key, cell, said, f"{row.sequence}.{row.index}")
+        except Exception as error:  # a user's own detector may raise anything; the others must go on
+            self._fault(cell, error)
+        self._keep(key, cell)
+
+    def advance(self, key: str, due: float) -> None:
+        """A deadline that stood in the timers has come."""
+        cell = self._cells.get(key)
+        if cell is None or cell.scheduled != due:
+            return
+        cell.scheduled = None
+        wanted = self.detector.due(cell.state)
+        over = [way for way, each in cell.episodes.items() if each.due(self._settle, self._quiet) <= due]
+        if (wanted is None or wanted > due) and not over:
+            self._schedule(key, cell)  # what was due has been put off by later events
+            return
+        try:
+            for said in self.detector.advance(cell.state, due):
+                self._hear(key, cell, said, "")
+        except Exception as error:  # as in observe
+            self._fault(cell, error)
+        for way in over:
+            episode = cell.episodes[way]
+            if episode.due(self._settle, self._quiet) <= due:
+                del cell.episodes[way]
+                self._resolve(key, way, episode, due, "quiet" if episode.cleared_at is None else "clear")
+        self._keep(key, cell)
+
+    def _keep(self, key: str, cell: Cell) -> None:
+        known = key in self._cells
+        if not cell.episodes and self.detector.is_blank(cell.state):
+            if known:
+                del self._cells[key]
+                self._touched.add(key)
+            return
+        if known:
+            self._cells.move_to_end(key)
+        else:
+            self._cells[key] = cell
+        self._touched.add(key)
+        self._schedule(key, cell)
+        if len(self._cells) > self.detector.max_keys:
+            self._evict()
+
+    def _schedule(self, key: str, cell: Cell) -> None:
+        due = self.detector.due(cell.state)
+        for episode in cell.episodes.values():
+            over = episode.due(self._settle, self._quiet)
+            due = over if due is None or over < due else due
+        if due is not None and (cell.scheduled is None or due < cell.scheduled):
+            cell.scheduled = due
+            self._timers.add(due, self._index, key)
+
+    def _evict(self) -> None:
+        key, cell = self._cells.popitem(last=False)
+        self._touched.add(key)
+        self._counts["evicted"] += 1
+        for way, episode in cell.episodes.items():
+            self._resolve(key, way, episode, episode.last, "lost sight")
+
+    def _fault(self, cell: Cell, error: Exception) -> None:
+        self._counts["faults"] += 1
+        # The error's own text may hold a value of the event, so only its type is told.
+        self.faults.append(f"{self.detector.name} raised {type(error).__name__}")
+        cell.state = self.detector.begin()
+
+    def _hear(self, key: str, cell: Cell, said: Said, origin: str) -> None:
+        if isinstance(said, Clear):
+            for episode in cell.episodes.values():
+                episode.cleared(said.time)
+        elif isinstance(said, WindowResult):
+            self._window_result(key, said)
+        else:
+            self._finding(key, cell, said, origin)
+
+    def _window_result(self, key: str, result: WindowResult) -> None:
+        self._counts["windows"] += 1
+        who = {"pipeline": self._pipeline, "detector": self.detector.name, "key": key}
+        id = self._id(key, result.since, result.until)
+        aggregates = {name: value for name, value in result.values.items() if value is not None}
+        body = {
+            "result_id": id,
+            **who,
+            "window_start": lake_time(result.since),
+            "window_end": lake_time(result.until),
+            "aggregates": aggregates,
+        }
+        if getattr(self.detector, "keep", True):
+            self._send(Item("window_result", id, body))
+        if getattr(self.detector, "metric", False):
+            self._send(Item("metric", id, {**who, "window_end": result.until, "aggregates": aggregates}))
+
+    def _finding(self, key: str, cell: Cell, finding: Finding, origin: str) -> None:
+        self._counts["findings"] += 1
+        severity = severity_of(self.detector.severity, finding.score)
+        way = finding.direction
+        for other, episode in cell.episodes.items():
+            if other != way:
+                episode.cleared(finding.time)
+        known = cell.episodes.get(way)
+        if known is None:
+            known = Episode.opened(self._id(key, way, finding.since, finding.time, origin), finding, severity)
+            cell.episodes[way] = known
+            self._change(OPENED, key, way, known, finding.time)
+        elif known.repeated(finding, severity):
+            self._change(ESCALATED, key, way, known, finding.time)
+        id = self._id("finding", key, way, finding.since, finding.time, origin)
+        self._send(
+            Item(
+                "finding",
+                id,
+                {
+                    "finding_id": id,
+                    "incident_id": known.incident_id,
+                    "pipeline": self._pipeline,
+                    "detector": self.detector.name,
+                    "key": key,
+                    "found_at": lake_time(finding.time),
+                    "direction": way,
+                    "severity": severity.name.lower(),
+                    "since": lake_time(finding.since),
+                    "score": finding.score,
+                    "observed": finding.observed,
+                    "unit": finding.unit,
+                    "expected": finding.expected,
+                    "sentence": finding.sentence,
+                    "contributions": [asdict(each) for each in finding.contributions],
+                    "shown": {name: str(value) for name, value in finding.shown.items()},
+                },
+            )
+        )
+
+    def _resolve(self, key: str, way: str, episode: Episode, time: float, reason: str) -> None:
+        episode.version += 1
+        self._change(RESOLVED, key, way, episode, time, reason)
+
+    def _change(
+        self, state: str, key: str, way: str, episode: Episode, time: float, reason: str = ""
+    ) -> None:
+        self._counts["changes"] += 1
+        change = episode.change(state, time, (self._pipeline, self.detector.name, key, way), reason)
+        self._send(Item("incident_change", change.change_id, change.to_row()))
+
+    def _id(self, *parts: object) -> str:
+        whole = "\x1f".join(str(part) for part in (self._pipeline, self.detector.name, *parts))
+        return hashlib.sha256(whole.encode()).hexdigest()[:20]
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether there is anything to save since the last change."""
+        return bool(self._touched)
+
+    def change(self) -> dict[str, Any]:
+        """The keys touched since the last change, the least recently touched first; `None` for a key that has
+        gone.
+        """
+        living = len(self._touched & self._cells.keys())
+        order: list[str] = []
+        for key in reversed(self._cells):
+            if len(order) == living:
+                break
+            if key in self._touched:
+                order.append(key)
+        gone: dict[str, Any] = dict.fromkeys(sorted(self._touched - self._cells.keys()))
+        self._touched.clear()
+        return gone | {key: self._saved(self._cells[key]) for key in reversed(order)}
+
+    def snapshot(self) -> dict[str, Any]:
+        return {key: self._saved(cell) for key, cell in self._cells.items()}
+
+    def _saved(self, cell: Cell) -> list[Any]:
+        return [self.detector.save(cell.state), {way: each.save() for way, each in cell.episodes.items()}]
+
+    def restore(self, saved: dict[str, Any], fingerprint: str) -> None:
+        """Takes over keys as they were saved; under another fingerprint only their open incidents."""
+        same = fingerprint == self.fingerprint
+        self.was_anew = bool(saved) and not same
+        for key, kept in saved.items():
+            self._cells.pop(key, None)
+            if kept is None:
+                continue
+            state, episodes = kept
+            cell = Cell(self.detector.restore(state) if same else self.detector.begin())
+            cell.episodes = {way: Episode.restore(each) for way, each in episodes.items()}
+            if cell.episodes or not self.detector.is_blank(cell.state):
+                self._cells[key] = cell
+
+    def set_timers(self) -> None:
+        """After the last `restore`: every deadline into the timers."""
+        for key, cell in self._cells.items():
+            self._schedule(key, cell)
+
+
+def orphans(saved: dict[str, Any]) -> Iterator[tuple[str, str, Episode]]:
+    """The open incidents of a detector that the pipeline no longer has: key, direction, episode."""
+    for key, kept in saved.items():
+        if kept is not None:
+            for way, episode in kept[1].items():
+                yield key, way, Episode.restore(episode)

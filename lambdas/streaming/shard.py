@@ -1,0 +1,247 @@
+"""The only way events meet detectors: one shard's time, order, repeats and state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from lambdas.columns import lake_time
+from lambdas.detectors.detector import Detector
+from lambdas.incidents import RESOLVED
+from lambdas.model import Pipeline, Row
+from lambdas.streaming.episode import Episode
+from lambdas.streaming.lane import Item, Lane, Timers, orphans
+from lambdas.streaming.reorder import Ids, ReorderBuffer
+
+MOST_IDS = 100_000
+
+
+@dataclass(slots=True)
+class Record:
+    """One record of the stream as decoded: the rows that could be read and the number of parts that could
+    not.
+    """
+
+    sequence: int
+    arrival: float
+    rows: list[Row]
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch or a tick came to: `change` for the state log, `outbox` for the world, `counts` for the
+    metrics.
+    """
+
+    change: dict[str, Any]
+    outbox: list[Item]
+    counts: dict[str, int]
+    faults: list[str] = field(default_factory=list)
+    is_empty: bool = False
+
+
+class Shard:
+    """The state of one shard. `process` and `advance` change it in place: discard it if their change is not
+    saved.
+
+    The watermark is the newest event time less the lateness and never goes back; it moves event by event, so
+    the cut into batches changes nothing. What is due is done in order of event time, deadlines before events
+    of the same time. `began_anew` names the detectors whose saved state was of another shape.
+    """
+
+    def __init__(self, pipeline: Pipeline, shard_id: str) -> None:
+        self.sequence = -1
+        self.watermark: float | None = None
+        self.began_anew: list[str] = []
+        self._pipeline = pipeline
+        self._shard_id = shard_id
+        self._lateness = pipeline.lateness.total_seconds()
+        self._newest: float | None = None  # event time, s
+        self._arrived: float | None = None  # arrival time of the newest record, s
+        self._ids = Ids(pipeline.remember.total_seconds(), MOST_IDS)
+        self._id_column = None if pipeline.event.id is None else pipeline.event.id.name
+        self._buffer = ReorderBuffer()
+        self._timers = Timers()
+        self._outbox: list[Item] = []
+        self._counts: Counter[str] = Counter()
+        self._orphans: list[tuple[str, str, str, Episode]] = []
+        self._lanes = list(self._make_lanes())
+        self._prompt = [lane for lane in self._lanes if not lane.in_order]
+        self._patient = [lane for lane in self._lanes if lane.in_order]
+
+    def _make_lanes(self) -> Iterator[Lane]:
+        for index, detector in enumerate(self._pipeline.detectors):
+            assert isinstance(detector, Detector)  # what a pipeline lists is made from that class
+            yield Lane(detector, self._pipeline, index, self._timers, self._outbox.append, self._counts)
+
+    def process(self, records: Iterable[Record]) -> Outcome:
+        """Takes records in the order of their sequence numbers; those up to `sequence` are a replay and
+        skipped.
+        """
+        before = self.sequence
+        for record in records:
+            if record.sequence <= self.sequence:
+                self._counts["replayed"] += 1
+                continue
+            self._arrived = record.arrival if self._arrived is None else max(self._arrived, record.arrival)
+            for row in record.rows:
+                self._take(row)
+            self._counts["unreadable"] += record.unreadable
+            self.sequence = record.sequence
+        self._resolve_orphans()
+        return self._outcome(is_empty=self.sequence == before and not self._outbox)
+
+    def advance(self, now: float) -> Outcome:
+        """A tick at `now` (arrival clock, s) on a shard that is proven idle: event time goes on by the time
+        since the last arrival.
+        """
+        self._resolve_orphans()
+        waiting = len(self._buffer)
+        if self._newest is not None and self._arrived is not None:
+            self._move_to(self._newest + max(0.0, now - self._arrived) - self._lateness)
+        is_touched = any(lane.is_touched for lane in self._lanes)
+        return self._outcome(is_empty=not is_touched and not self._outbox and len(self._buffer) == waiting)
+
+    def due(self) -> float | None:
+        """The arrival clock's time from which `advance` has something to do; `None` while nothing is
+        awaited.
+        """
+        if self._orphans:
+            return self._arrived
+        times = [time for time in (self._timers.first(), self._buffer.first_time()) if time is not None]
+        if not times or self._newest is None or self._arrived is None:
+            return None
+        return self._arrived + max(0.0, min(times) + self._lateness - self._newest)
+
+    def _take(self, row: Row) -> None:
+        if self._id_column and self._ids.is_repeat(str(row.values[self._id_column]), row.time):
+            self._counts["duplicates"] += 1
+            return
+        self._counts["events"] += 1
+        if self.watermark is not None and row.time < self.watermark:
+            self._late(row)
+            return
+        if self._newest is None or row.time > self._newest:
+            self._newest = row.time
+            self._move_to(row.time - self._lateness)
+        for lane in self._prompt:
+            lane.observe(row)
+        if self._patient:
+            self._buffer.add(row)
+            if self.watermark is not None and row.time <= self.watermark:
+                self._settle(self.watermark)
+
+    def _late(self, row: Row) -> None:
+        self._counts["late"] += 1
+        key = row.values.get(self._pipeline.event.key.name)
+        assert self.watermark is not None  # an event is late by it
+        body = {
+            "pipeline": self._pipeline.name,
+            "key": None if key is None or self._pipeline.event.key.private else str(key),
+            "event_time": lake_time(row.time),
+            "watermark": lake_time(self.watermark),
+            "shard_id": self._shard_id,
+            "sequence_number": str(row.sequence),
+            "record_index": row.index,
+            "arrived_at": lake_time(row.arrival),
+        }
+        self._outbox.append(Item("late_event", f"{self._shard_id}:{row.sequence}:{row.index}", body))
+
+    def _move_to(self, time: float) -> None:
+        watermark = round(time, 3)
+        if self.watermark is None or watermark > self.watermark:
+            self.watermark = watermark
+            self._settle(watermark)
+            self._ids.forget_until(watermark)
+
+    def _settle(self, watermark: float) -> None:
+        """Does what is due up to the watermark, in order of event time."""
+        while True:
+            due, waiting = self._timers.first(), self._buffer.first_time()
+            if due is not None and due <= watermark and (waiting is None or due <= waiting):
+                time, lane, key = self._timers.take()
+                self._lanes[lane].advance(key, time)
+            elif waiting is not None and waiting <= watermark:
+                row = self._buffer.take()
+                for lane_in_order in self._patient:
+                    lane_in_order.observe(row)
+            else:
+                return
+
+    def _outcome(self, *, is_empty: bool) -> Outcome:
+        if self._ids.lost:
+            self._counts["forgotten_ids"] += self._ids.lost
+            self._ids.lost = 0
+        change = {
+            **self._clock(),
+            "buffer": self._buffer.change(float("-inf") if self.watermark is None else self.watermark),
+            "ids": self._ids.change(),
+            "keys": {lane.detector.name: lane.change() for lane in self._lanes},
+            "prints": {lane.detector.name: lane.fingerprint for lane in self._lanes},
+        }
+        outbox, counts = list(self._outbox), dict(self._counts)
+        faults = [fault for lane in self._lanes for fault in lane.faults]
+        self._outbox.clear()
+        self._counts.clear()
+        for lane in self._lanes:
+            lane.faults.clear()
+        return Outcome(change, outbox, counts, faults, is_empty)
+
+    def _clock(self) -> dict[str, Any]:
+        return {
+            "sequence": self.sequence,
+            "newest": self._newest,
+            "arrived": self._arrived,
+            "watermark": self.watermark,
+        }
+
+    def snapshot(self) -> Any:
+        """The whole state as plain data: a base of the log."""
+        return {
+            **self._clock(),
+            "buffer": self._buffer.snapshot(),
+            "ids": self._ids.snapshot(),
+            "keys": {lane.detector.name: lane.snapshot() for lane in self._lanes},
+            "prints": {lane.detector.name: lane.fingerprint for lane in self._lanes},
+        }
+
+    def restore(self, base: Any | None, changes: Iterable[Any]) -> None:
+        """Takes over what was saved: a base or none, then the changes after it in order."""
+        lanes = {lane.detector.name: lane for lane in self._lanes}
+        strangers: dict[str, dict[str, Any]] = {}
+        for saved in [*([] if base is None else [base]), *changes]:
+            self.sequence = saved["sequence"]
+            self._newest, self._arrived, self.watermark = (
+                saved["newest"],
+                saved["arrived"],
+                saved["watermark"],
+            )
+            self._buffer.restore(saved["buffer"])
+            self._ids.restore(saved["ids"])
+            for name, keys in saved["keys"].items():
+                if name in lanes:
+                    lanes[name].restore(keys, saved["prints"][name])
+                else:
+                    strangers.setdefault(name, {}).update(keys)
+            strangers = {name: keys for name, keys in strangers.items() if name in saved["keys"]}
+        if self.watermark is not None:
+            self._buffer.forget_until(self.watermark)
+            self._ids.forget_until(self.watermark)
+        for name, lane in lanes.items():
+            lane.set_timers()
+            if lane.was_anew:
+                self.began_anew.append(name)
+        self._orphans = [(name, *each) for name, keys in strangers.items() for each in orphans(keys)]
+
+    def _resolve_orphans(self) -> None:
+        """Ends the incidents of detectors that the pipeline no longer has; nobody would ever see them end."""
+        for name, key, way, episode in self._orphans:
+            episode.version += 1
+            who = (self._pipeline.name, name, key, way)
+            change = episode.change(RESOLVED, episode.last, who, "lost sight")
+            self._counts["changes"] += 1
+            self._outbox.append(Item("incident_change", change.change_id, change.to_row()))
+        self._orphans.clear()

@@ -300,18 +300,19 @@ def numeral(text: str, reader: Callable[[str], float]) -> float:
 @dataclass(frozen=True, eq=False)
 class Aggregate(Expression):
     """One number over the events of a window: `count`, `total`, `mean`, `low`, `high`, `spread`, `distinct`,
-    `quantile`.
+    `quantile`, `share`.
     """
 
     function: str
     of: Column | None = None
     fraction: float | None = None
+    that: Predicate | None = None
 
     @property
     def label(self) -> str:
-        inside = ", ".join(
-            str(part) for part in (self.of and self.of.label, self.fraction) if part is not None
-        )
+        condition = None if self.that is None else self.that.words()
+        parts = (self.of and self.of.label, self.fraction, condition)
+        inside = ", ".join(str(part) for part in parts if part is not None)
         return f"{self.function}({inside})"
 
     @property
@@ -322,6 +323,8 @@ class Aggregate(Expression):
             "spread": "standard deviation of",
             "distinct": "number of distinct",
         }
+        if self.that is not None:
+            return f"share of {self.that.words()}"
         if self.of is None:
             return "number of events"
         if self.fraction is not None:
@@ -335,6 +338,8 @@ class Aggregate(Expression):
     def columns(self) -> Iterator[Column]:
         if self.of is not None:
             yield self.of
+        if self.that is not None:
+            yield from self.that.columns()
 
 
 def count() -> Aggregate:
@@ -375,6 +380,11 @@ def distinct(of: Column) -> Aggregate:
 def quantile(of: Column, fraction: float) -> Aggregate:
     """The value that `fraction` of the values do not exceed, within one per cent of the value."""
     return Aggregate("quantile", of, fraction)
+
+
+def share(that: Predicate) -> Aggregate:
+    """The part of the events that meet a condition, 0 to 1; events for which it is unknown are left out."""
+    return Aggregate("share", that=that)
 
 
 class Predicate:

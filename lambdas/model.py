@@ -28,17 +28,18 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 PROVENANCE = ("shard_id", "sequence_number", "record_index", "arrived_at", "dt")
 TAKEN = ("columns", "id", "key", "name", "references", "time")  # what an Event or Reference says about itself
 # Trino's reserved words: a column named so would have to be quoted in every query.
-RESERVED = frozenset(
-    "alter and as between by case cast constraint create cross cube current_catalog current_date current_path "
-    "current_role current_schema current_time current_timestamp current_user deallocate delete describe distinct "
-    "drop else end escape except execute exists extract false for from full group grouping having in inner insert "
-    "intersect into is join json_array json_exists json_object json_query json_table json_value left like listagg "
-    "localtime localtimestamp natural normalize not null on or order outer prepare recursive right rollup select "
-    "skip table then trim true uescape union unnest using values when where with".split()
-)
-STATE_BUDGET = (
-    64_000_000  # bytes of one shard's state that fit a handler's memory with its log entry beside it
-)
+RESERVED_WORDS = """
+    alter and as between by case cast constraint create cross cube current_catalog current_date
+    current_path current_role current_schema current_time current_timestamp current_user deallocate
+    delete describe distinct drop else end escape except execute exists extract false for from full
+    group grouping having in inner insert intersect into is join json_array json_exists json_object
+    json_query json_table json_value left like listagg localtime localtimestamp natural normalize not
+    null on or order outer prepare recursive right rollup select skip table then trim true uescape
+    union unnest using values when where with
+"""
+RESERVED = frozenset(RESERVED_WORDS.split())
+# Bytes of one shard's state that fit a handler's memory with its log entry beside it.
+STATE_BUDGET = 64_000_000
 
 
 def seconds(value: float) -> timedelta:

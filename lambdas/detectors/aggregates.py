@@ -100,6 +100,7 @@ class Moments:
         if not self.taken:
             return None
         results = {
+            "share": self.total / self.taken,
             "total": self.total,
             "mean": self.total / self.taken,
             "low": self.lowest,

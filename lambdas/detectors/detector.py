@@ -160,18 +160,13 @@ class Detector(Generic[State]):
                 changes[spot.name] = condition.with_leaf(leaf, dataclasses.replace(leaf, right=value))
                 changes["severity"] = moved(self.severity, leaf, value)
                 return dataclasses.replace(self, **changes)
+        raise DeclarationError(f"{self.name}: it has no number {name!r}; it has {', '.join(self.numbers())}.")
+
+    def numbers(self) -> list[str]:
+        """The names that `overridden` takes; `above` or `below` where a condition has that side just once."""
         conditions = [getattr(self, spot.name) for spot in dataclasses.fields(self)]
-        sides = sorted(
-            {
-                side
-                for condition in conditions
-                if isinstance(condition, Predicate)
-                for side in condition.limits()
-            }
-        )
-        raise DeclarationError(
-            f"{self.name}: it has no number {name!r}; it has {', '.join([*sides, *number_fields(self)])}."
-        )
+        sides = {side for each in conditions if isinstance(each, Predicate) for side in each.limits()}
+        return [*sorted(sides), *number_fields(self)]
 
     def shown(self, values: Values) -> dict[str, Value]:
         """The columns of `show` by their words."""

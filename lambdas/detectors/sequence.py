@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from lambdas.columns import Predicate, Test
 from lambdas.detectors.detector import Detector, seconds_of, span_words
-from lambdas.model import Finding, Row, literal_problems
+from lambdas.model import Finding, Row, limit_leaf, literal_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,29 @@ class Sequence(Detector[list[Attempt]]):
             yield from literal_problems(step.when, aggregates=False)
             if step.times < 1:
                 yield f"the step “{step.when.words()}” is to be met {step.times} times; say 1 or more."
+
+    def numbers(self) -> list[str]:
+        repeated = any(step.times > 1 for step in self.steps)
+        sides = {side for step in self.steps for side in step.when.limits()}
+        return [*sorted(sides), *(["times"] if repeated else []), *super().numbers()]
+
+    def overridden(self, name: str, value: float) -> Any:
+        """A step's limit, as `above` or `spent.above`, or how often it is met, as `times`, where one step
+        has it.
+        """
+        changed: list[tuple[int, Step]] = []
+        for index, step in enumerate(self.steps):
+            leaf = limit_leaf(step.when, name)
+            if leaf is not None:
+                changed.append(
+                    (index, replace(step, when=step.when.with_leaf(leaf, replace(leaf, right=value))))
+                )
+            elif name == "times" and step.times > 1 and value == int(value):
+                changed.append((index, replace(step, times=int(value))))
+        if len(changed) != 1:
+            return super().overridden(name, value)
+        steps = dict(enumerate(self.steps)) | dict(changed)
+        return replace(self, steps=tuple(steps.values()))
 
     @cached_property
     def _tests(self) -> list[Test]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from lambdas.columns import Aggregate, Predicate, Test, number
+from lambdas.columns import Aggregate, Predicate, Test, Value, Values, number
 from lambdas.detectors.aggregates import Running, running
 from lambdas.detectors.detector import Detector, columns_in, reason, score_of, seconds_of, span_words
 from lambdas.model import Clear, Contribution, Finding, Row, Said, WindowResult, literal_problems
@@ -91,6 +91,8 @@ class Window(Detector[Panes]):
             numeric = aggregate.of is None or aggregate.of.numeric
             if not numeric and aggregate.function != "distinct":
                 yield f"{aggregate.label} is on a column that is no number; count, distinct or a numeric column fit."
+            if aggregate.that is not None:
+                yield from literal_problems(aggregate.that, aggregates=False)
             if aggregate.fraction is not None and not 0 < aggregate.fraction < 1:
                 yield f"{aggregate.label} asks for a fraction outside 0 to 1; say one such as 0.75."
 
@@ -128,8 +130,8 @@ class Window(Detector[Panes]):
         return None if self.when is None else self.when.compile()
 
     @cached_property
-    def _labels(self) -> list[str | None]:
-        return [None if aggregate.of is None else aggregate.of.label for aggregate in self.aggregates]
+    def _readers(self) -> list[Callable[[Values], Value]]:
+        return [reader(aggregate) for aggregate in self.aggregates]
 
     def begin(self) -> Panes:
         return Panes()
@@ -167,8 +169,8 @@ class Window(Detector[Panes]):
         if self._where is None or self._where(row.values):
             at = round(row.time * 1000)
             pane = self._session(state, at) if self.gap_ms else self._tumbling(state, at)
-            for label, aggregate in zip(self._labels, pane.aggregates, strict=True):
-                aggregate.take(None if label is None else row.values.get(label))
+            for read, aggregate in zip(self._readers, pane.aggregates, strict=True):
+                aggregate.take(read(row.values))
             if self.show:
                 pane.shown = self.shown(row.values)
         yield from ()
@@ -266,3 +268,13 @@ class Window(Detector[Panes]):
             sentence=f"{leaf.left.words} is {number(observed, unit)} {over}; expected {expected}.",
             shown=shown,
         )
+
+
+def reader(aggregate: Aggregate) -> Callable[[Values], Value]:
+    """A function from an event's values to what the aggregate takes of it."""
+    if aggregate.that is not None:
+        return aggregate.that.compile()
+    if aggregate.of is None:
+        return lambda values: None
+    label = aggregate.of.label
+    return lambda values: values.get(label)

@@ -90,12 +90,15 @@ class Decoder:
 
 
 def walk(part: Mapping[str, Any], path: list[str]) -> Any:
-    """The value at a dotted path of nested objects, or none."""
+    """The value at a dotted path of nested objects, or none; in a list a number says which, from 0."""
     value: Any = part
     for name in path:
-        if not isinstance(value, Mapping):
+        if isinstance(value, list) and name.isdecimal():
+            value = value[int(name)] if int(name) < len(value) else None
+        elif isinstance(value, Mapping):
+            value = value.get(name)
+        else:
             return None
-        value = value.get(name)
     return value
 
 

@@ -68,12 +68,12 @@ class Settings:
                     raise ValueError("is not set")
             except ValueError as error:
                 raise SettingsError(
-                    f"The environment variable {name} {error}; deploy the pipeline's stack again, which sets it."
+                    f"The variable {name} {error}; deploy the pipeline's stack again, which sets it."
                 ) from None
         return cls(**values)
 
     def load_pipeline(self) -> Pipeline:
-        """The declaration in the pipeline's folder, under the folder's name and with its numbers overridden."""
+        """The declaration in the pipeline's folder, under its name and with numbers overridden."""
         name = f"pipelines.{self.pipeline}.pipeline"
         try:
             declared = import_module(name)

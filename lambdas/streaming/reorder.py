@@ -39,7 +39,8 @@ class ReorderBuffer:
 
     def restore(self, saved: Iterable[Any]) -> None:
         for time, arrival, sequence, index, values in saved:
-            heapq.heappush(self._heap, (time, sequence, index, Row(time, values, arrival, sequence, index)))
+            row = Row(time, values, arrival, int(sequence), index)
+            heapq.heappush(self._heap, (time, row.sequence, index, row))
 
     def forget_until(self, watermark: float) -> None:
         """Drops what had been released by the time that the watermark came here."""
@@ -48,7 +49,7 @@ class ReorderBuffer:
 
 
 def plain(row: Row) -> list[Any]:
-    return [row.time, row.arrival, row.sequence, row.index, row.values]
+    return [row.time, row.arrival, str(row.sequence), row.index, row.values]
 
 
 class Ids:

@@ -192,7 +192,7 @@ class Shard:
 
     def _clock(self) -> dict[str, Any]:
         return {
-            "sequence": self.sequence,
+            "sequence": str(self.sequence),  # of Kinesis it has 184 bits, more than JSON readers keep
             "newest": self._newest,
             "arrived": self._arrived,
             "watermark": self.watermark,
@@ -213,7 +213,7 @@ class Shard:
         lanes = {lane.detector.name: lane for lane in self._lanes}
         strangers: dict[str, dict[str, Any]] = {}
         for saved in [*([] if base is None else [base]), *changes]:
-            self.sequence = saved["sequence"]
+            self.sequence = int(saved["sequence"])
             self._newest, self._arrived, self.watermark = (
                 saved["newest"],
                 saved["arrived"],

@@ -29,13 +29,17 @@ class Csv:
             text = data.decode()
         except UnicodeDecodeError as error:
             raise Unfit(f"the record is not UTF-8 text (byte {error.start})") from None
-        for values in csv.reader(text.splitlines(), delimiter=self.delimiter):
-            if len(values) != len(self.columns):
-                raise Unfit(
-                    f"the line has {len(values)} values, {', '.join(c.name for c in self.columns)} are expected"
-                )
-            yield {
-                column.source: value.strip()
-                for column, value in zip(self.columns, values, strict=True)
-                if value.strip()
-            }
+        try:
+            for values in csv.reader(text.splitlines(), delimiter=self.delimiter):
+                if len(values) != len(self.columns):
+                    raise Unfit(
+                        f"the line has {len(values)} values, {', '.join(c.name for c in self.columns)} are "
+                        "expected"
+                    )
+                yield {
+                    column.source: value.strip()
+                    for column, value in zip(self.columns, values, strict=True)
+                    if value.strip()
+                }
+        except csv.Error as error:
+            raise Unfit(f"the record is not CSV: {error}") from None

@@ -50,4 +50,11 @@ def several(data: bytes) -> Iterator[Mapping[str, Any]]:
             value, at = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
             raise Unfit(f"the record is not JSON: {error.msg} at character {error.pos + 1}") from None
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            # Python reads it; neither the lake nor the state log could be given it.
+            raise Unfit(
+                "the record holds half of a character pair, as \\ud800 alone, which is no text"
+            ) from None
         yield from objects(value)

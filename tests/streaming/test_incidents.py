@@ -1,0 +1,228 @@
+"""An incident's life in the shard, a quiet shard's tick, bounded states, and a redeploy with another
+shape.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lambdas.columns import mean
+from lambdas.detectors.detector import Detector
+from lambdas.detectors.sequence import Sequence, Step
+from lambdas.detectors.threshold import Threshold
+from lambdas.detectors.window import Window
+from lambdas.incidents import IncidentChange
+from lambdas.model import CRITICAL, HIGH, Pipeline, Row, minutes, seconds
+from lambdas.streaming.shard import Outcome, Shard
+from tests.detectors.support import Beat, Play, Reading
+from tests.streaming.support import SHARD, Log, bodies, pipeline, records, run
+
+HOT = Threshold(
+    name="too_hot",
+    when=Reading.temperature >= 30,
+    severity={30: HIGH, 45: CRITICAL},
+    do_first="Look.",
+    settle=seconds(60),
+)
+FAST = Window(
+    name="fast", every=seconds(60), when=mean(Beat.heart_rate) > 120, severity=HIGH, do_first="Call."
+)
+
+
+def readings(*pairs: tuple[float, float | None], sensor: str = "s1") -> list[Row]:
+    return [Row(float(at), {"sensor_id": sensor, "temperature": value}) for at, value in pairs]
+
+
+def life(items: Any) -> list[tuple[str, str, str]]:
+    return [
+        (change["state"], change["severity"], change["reason"]) for change in bodies(items, "incident_change")
+    ]
+
+
+def test_one_incident_while_it_stays_hot_worse_at_45_and_over_when_it_is_below_again() -> None:
+    given = readings((0, 25), (10, 31), (11, 33), (12, 46), (13, 44), (14, 29), (200, 28))
+
+    sent = run(pipeline(Reading, HOT), records(given))
+
+    assert life(sent) == [
+        ("opened", "high", ""),
+        ("escalated", "critical", ""),
+        ("resolved", "critical", "clear"),
+    ]
+    over = IncidentChange.from_row(bodies(sent, "incident_change")[-1])
+    assert (over.since, over.ended_at, over.findings, over.observed) == (10, 14, 4, 46)
+
+
+def test_flapping_within_the_settling_time_is_one_incident() -> None:
+    given = readings((0, 31), (20, 29), (40, 31), (60, 29), (80, 31), (100, 29), (300, 20))
+
+    assert [state for state, *_ in life(run(pipeline(Reading, HOT), records(given)))] == [
+        "opened",
+        "resolved",
+    ]
+
+
+def test_late_calm_reading_does_not_end_a_newer_finding() -> None:
+    given = readings((100, 31), (95, 20), (96, 20), (101, 31))
+    log = Log(pipeline(Reading, HOT))
+    shard = log.load()
+    log.save(shard, shard.process(records(given)))
+    log.save(shard, shard.advance(101 + 80))
+
+    assert [state for state, *_ in life(log.sent)] == ["opened"]
+
+
+def test_key_that_falls_silent_while_hot_is_resolved_as_quiet_by_a_tick() -> None:
+    log = Log(pipeline(Reading, replace(HOT, quiet=minutes(5))))
+    shard = log.load()
+    log.save(shard, shard.process(records(readings((0, 31)))))
+    due = shard.due()
+
+    assert due == 310  # five minutes of quiet and ten seconds of lateness after the last arrival
+    assert shard.advance(309).is_empty
+    log.save(shard, shard.advance(310))
+    assert life(log.sent) == [("opened", "high", ""), ("resolved", "high", "quiet")]
+    assert shard.due() is None
+
+
+def test_tick_closes_the_window_of_a_quiet_shard_and_then_writes_nothing_more() -> None:
+    beats = [Row(float(at), {"strap": "7", "heart_rate": 130.0}) for at in range(0, 60, 5)]
+    log = Log(pipeline(Beat, FAST))
+    shard = log.load()
+    log.save(shard, shard.process(records(beats)))
+    assert life(log.sent) == []
+
+    due = shard.due()
+    assert due is not None
+    log.save(shard, shard.advance(due))
+
+    assert life(log.sent) == [("opened", "high", "")]
+    changes = len(log.changes)
+    log.save(shard, shard.advance(due + 30))
+    assert len(log.changes) == changes
+
+
+def test_tick_hands_over_what_waits_for_its_turn() -> None:
+    streak = Sequence(
+        name="streak",
+        steps=[Step(when=Play.won > 0, times=2)],
+        within=minutes(1),
+        severity=HIGH,
+        do_first="Look.",
+    )
+    plays = [Row(float(at), {"play_id": str(at), "guest": "g", "won": 5.0}) for at in (1, 2)]
+    log = Log(pipeline(Play, streak))
+    log.save(shard := log.load(), shard.process(records(plays)))
+    cold = log.load()
+    due = cold.due()
+    assert due is not None
+
+    log.save(cold, cold.advance(due + 1))
+
+    assert [body["detector"] for body in bodies(log.sent, "finding")] == ["streak"]
+
+
+def test_more_keys_than_the_cap_lose_the_least_recently_seen_and_end_its_incident() -> None:
+    given = [row for at in range(3) for row in readings((at, 31), sensor=f"s{at}")]
+
+    sent = run(pipeline(Reading, replace(HOT, max_keys=2)), records(given))
+
+    lost = [change for change in bodies(sent, "incident_change") if change["state"] == "resolved"]
+    assert [(change["key"], change["reason"]) for change in lost] == [("s0", "lost sight")]
+
+
+def test_keys_that_are_as_they_should_be_take_no_state() -> None:
+    shard = Shard(pipeline(Reading, HOT), SHARD)
+
+    outcome = shard.process(records([row for at in range(50) for row in readings((at, 21), sensor=f"s{at}")]))
+
+    assert outcome.change["keys"] == {"too_hot": {}}
+
+
+def test_batch_that_touches_one_key_of_many_writes_that_key_alone() -> None:
+    beats = [Row(1.0, {"strap": str(strap), "heart_rate": 80.0}) for strap in range(1000)]
+    shard = Shard(pipeline(Beat, FAST), SHARD)
+    given = records([*beats, Row(2.0, {"strap": "7", "heart_rate": 81.0})])
+    shard.process(given[:1000])
+
+    assert list(shard.process(given[1000:]).change["keys"]["fast"]) == ["7"]
+
+
+def test_redeploy_with_another_shape_begins_that_detector_anew_and_keeps_its_open_incidents() -> None:
+    log = Log(
+        pipeline(
+            Beat, FAST, Threshold(name="high", when=Beat.heart_rate > 200, severity=HIGH, do_first="Call.")
+        )
+    )
+    shard = log.load()
+    beats = [Row(float(at), {"strap": "7", "heart_rate": 210.0}) for at in range(0, 100, 5)]
+    log.save(shard, shard.process(records(beats)))
+    assert len(life(log.sent)) == 2
+
+    slower = replace(FAST, every=seconds(30))
+    log.pipeline = pipeline(
+        Beat, slower, Threshold(name="high", when=Beat.heart_rate > 200, severity=HIGH, do_first="Call.")
+    )
+    redeployed = log.load()
+    assert redeployed.began_anew == ["fast"]
+
+    log.save(redeployed, redeployed.advance(10_000))
+    assert sorted(change["detector"] for change in bodies(log.sent, "incident_change")) == [
+        "fast",
+        "fast",
+        "high",
+        "high",
+    ]
+
+
+def test_incident_of_a_detector_that_has_gone_is_ended_once() -> None:
+    log = Log(pipeline(Reading, HOT))
+    log.save(shard := log.load(), shard.process(records(readings((0, 31)))))
+    log.pipeline = pipeline(Reading, replace(HOT, name="other"))
+
+    shard = log.load()
+    log.save(shard, shard.advance(5))
+    log.save(shard := log.load(), shard.advance(6))
+
+    assert [(c["detector"], c["state"], c["reason"]) for c in bodies(log.sent, "incident_change")] == [
+        ("too_hot", "opened", ""),
+        ("too_hot", "resolved", "lost sight"),
+    ]
+
+
+class Broken(Threshold):
+    """A user's own detector that cannot stand one value."""
+
+    def observe(self, state: Any, row: Row) -> Any:
+        if row.values["temperature"] == 13:
+            raise ValueError(f"secret {row.values['sensor_id']}")
+        return super().observe(state, row)
+
+
+def test_detector_that_raises_is_reported_without_the_events_values_and_the_others_go_on() -> None:
+    broken = Broken(name="broken", when=Reading.temperature >= 30, severity=HIGH, do_first="Look.")
+    shard = Shard(pipeline(Reading, broken, HOT), SHARD)
+
+    outcome: Outcome = shard.process(records(readings((0, 13), (1, 31))))
+
+    assert outcome.faults == ["broken raised ValueError"]
+    assert {body["detector"] for body in bodies(outcome.outbox, "finding")} == {"broken", "too_hot"}
+
+
+def test_event_without_the_key_of_a_detector_is_counted_and_passed_over() -> None:
+    guests = replace(HOT, name="by_nobody")
+    outcome = Shard(pipeline(Reading, guests), SHARD).process(
+        records([Row(0.0, {"sensor_id": None, "temperature": 31.0})])
+    )
+
+    assert outcome.counts["keyless"] == 1
+    assert outcome.outbox == []
+
+
+@pytest.mark.parametrize("detector", [HOT, replace(HOT, times=2), replace(HOT, lasting=seconds(5))])
+def test_saved_and_restored_detector_is_the_one_that_never_stopped(detector: Detector[Any]) -> None:
+    given = records(readings((0, 31), (5, 31), (10, 20), (30, 32), (90, 50), (95, 50)))
+    whole: Pipeline = pipeline(Reading, detector)
+
+    assert run(whole, given, cuts=range(7), cold=True, tick=9e3) == run(whole, given, tick=9e3)

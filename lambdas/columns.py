@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -413,13 +414,15 @@ class Predicate:
         return new if self is old else self
 
     def limits(self) -> set[str]:
-        """The sides on which the condition has a number that an override can name: `above`, `below`."""
-        sides = {"high": "above", "low": "below"}
-        return {
-            sides[leaf.direction]
-            for leaf in self.leaves()
-            if isinstance(leaf, Compare) and leaf.direction in sides
-        }
+        """What an override calls the condition's numbers: `above` or `below` where it has one on that side,
+        else `column.above` or `column.below`.
+        """
+        found: set[str] = set()
+        for side in ("above", "below"):
+            leaves = [leaf for leaf in self.leaves() if isinstance(leaf, Compare) and leaf.side == side]
+            names = Counter(column.name for leaf in leaves for column in set(leaf.columns()))
+            found |= {side} if len(leaves) == 1 else {f"{name}.{side}" for name, n in names.items() if n == 1}
+        return found
 
     def __and__(self, other: Predicate) -> Predicate:
         return AllOf((self, other))
@@ -484,6 +487,12 @@ class Compare(Predicate):
         if isinstance(self.right, bool | str) or self.comparison in ("=", "<>"):
             return "seen"
         return "high" if self.comparison in (">", ">=") else "low"
+
+    @property
+    def side(self) -> str:
+        """`above` or `below` where the comparison is with a number, which an override can exchange."""
+        sides = {"high": "above", "low": "below"}
+        return "" if isinstance(self.right, Expression) else sides.get(self.direction, "")
 
     def words(self) -> str:
         return f"{self.left.words} {self.limit()}"

@@ -532,7 +532,8 @@ def limit_leaf(condition: Predicate, name: str) -> Compare | None:
         leaf
         for leaf in condition.leaves()
         if isinstance(leaf, Compare)
-        and leaf.direction == {"above": "high", "below": "low"}.get(side)
+        and leaf.side
+        and leaf.side == side
         and (not column or any(part.name == column for part in leaf.columns()))
     ]
     return leaves[0] if len(leaves) == 1 else None

@@ -163,10 +163,11 @@ class Detector(Generic[State]):
         raise DeclarationError(f"{self.name}: it has no number {name!r}; it has {', '.join(self.numbers())}.")
 
     def numbers(self) -> list[str]:
-        """The names that `overridden` takes; `above` or `below` where a condition has that side just once."""
+        """The names that `overridden` takes."""
         conditions = [getattr(self, spot.name) for spot in dataclasses.fields(self)]
         sides = {side for each in conditions if isinstance(each, Predicate) for side in each.limits()}
-        return [*sorted(sides), *number_fields(self)]
+        bands = [] if isinstance(self.severity, Severity) else self.severity.values()
+        return [*sorted(sides), *(band.name.lower() for band in bands), *number_fields(self)]
 
     def shown(self, values: Values) -> dict[str, Value]:
         """The columns of `show` by their words."""

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from lambdas.columns import Predicate, Test
+from lambdas.columns import AllOf, Predicate, Test
 from lambdas.detectors.detector import Detector, seconds_of, span_words
 from lambdas.model import Finding, Row, limit_leaf, literal_problems
 
@@ -80,27 +80,30 @@ class Sequence(Detector[list[Attempt]]):
                 yield f"the step “{step.when.words()}” is to be met {step.times} times; say 1 or more."
 
     def numbers(self) -> list[str]:
-        repeated = any(step.times > 1 for step in self.steps)
-        sides = {side for step in self.steps for side in step.when.limits()}
-        return [*sorted(sides), *(["times"] if repeated else []), *super().numbers()]
+        times = ["times"] if len(self._repeated) == 1 else []
+        return [*sorted(self._conditions.limits()), *times, *super().numbers()]
 
     def overridden(self, name: str, value: float) -> Any:
-        """A step's limit, as `above` or `spent.above`, or how often it is met, as `times`, where one step
-        has it.
+        """A step's limit too, as `above` or `spent.above`, and how often a step is met, as `times`, where
+        there is one such step.
         """
-        changed: list[tuple[int, Step]] = []
-        for index, step in enumerate(self.steps):
-            leaf = limit_leaf(step.when, name)
-            if leaf is not None:
-                changed.append(
-                    (index, replace(step, when=step.when.with_leaf(leaf, replace(leaf, right=value))))
-                )
-            elif name == "times" and step.times > 1 and value == int(value):
-                changed.append((index, replace(step, times=int(value))))
-        if len(changed) != 1:
+        leaf = limit_leaf(self._conditions, name)
+        if leaf is not None:
+            moved = replace(leaf, right=value)
+            steps = [replace(step, when=step.when.with_leaf(leaf, moved)) for step in self.steps]
+        elif name == "times" and len(self._repeated) == 1 and value == int(value):
+            steps = [replace(step, times=int(value)) if step.times > 1 else step for step in self.steps]
+        else:
             return super().overridden(name, value)
-        steps = dict(enumerate(self.steps)) | dict(changed)
-        return replace(self, steps=tuple(steps.values()))
+        return replace(self, steps=tuple(steps))
+
+    @property
+    def _conditions(self) -> Predicate:
+        return AllOf(tuple(step.when for step in self.steps))
+
+    @property
+    def _repeated(self) -> list[Step]:
+        return [step for step in self.steps if step.times > 1]
 
     @cached_property
     def _tests(self) -> list[Test]:

@@ -1,0 +1,33 @@
+"""Freshet's stacks, as cdk.json sets them up: one lake, one for the operators, one for each pipeline."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import aws_cdk as cdk
+
+from lambdas.columns import DeclarationError
+from stacks.lake import LakeStack
+from stacks.operators import OperatorsStack
+from stacks.pipeline import PipelineStack
+from stacks.settings import Settings
+
+# The CLI reads cdk.json by itself and says which stacks' packages it wants fetched; both win over these.
+context = json.loads((Path(__file__).parent / "cdk.json").read_text())["context"]
+app = cdk.App(context={"aws:cdk:bundling-stacks": [], **context}, analytics_reporting=False)
+try:
+    settings = Settings.read(
+        app.node.try_get_context("freshet"),
+        pipelines=app.node.try_get_context("pipelines"),
+        numbers=app.node.try_get_context("set"),
+    )
+    lake = LakeStack(app, "freshet-lake", settings=settings)
+    operators = OperatorsStack(app, "freshet-operators", settings=settings, key=lake.key)
+    for pipeline in settings.pipelines:
+        id = f"freshet-{pipeline.name.replace('_', '-')}"
+        PipelineStack(app, id, pipeline=pipeline, settings=settings, lake=lake, operators=operators)
+    app.synth()
+except DeclarationError as error:
+    sys.exit(str(error))

@@ -1,0 +1,64 @@
+"""The Kinesis stream of a pipeline."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from lambdas.model import Kinesis, Pipeline
+from stacks.settings import ExistingStream
+
+
+class EventStream(Construct):
+    """The pipeline's own stream as its Kinesis source sizes it, or one that exists already.
+
+    Every source of the pipeline writes into this one stream.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        pipeline: Pipeline,
+        key: kms.IKey,
+        existing: ExistingStream | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        shape = next((source for source in pipeline.sources if isinstance(source, Kinesis)), Kinesis())
+        self.retention = cdk.Duration.hours(shape.retention.total_seconds() // 3600)
+        if existing is not None:
+            self.stream: kinesis.IStream = kinesis.Stream.from_stream_attributes(
+                self,
+                "Stream",
+                stream_arn=existing.arn,
+                encryption_key=kms.Key.from_key_arn(self, "Key", existing.key_arn)
+                if existing.key_arn
+                else None,
+            )
+            return
+        on_demand = shape.provisioned is None
+        self.stream = kinesis.Stream(
+            self,
+            "Stream",
+            stream_mode=kinesis.StreamMode.ON_DEMAND if on_demand else kinesis.StreamMode.PROVISIONED,
+            shard_count=shape.provisioned,
+            retention_period=self.retention,
+            encryption=kinesis.StreamEncryption.KMS,
+            encryption_key=key,
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+        )
+
+    def grant_read(self, grantee: cdk.aws_iam.IGrantable, *actions: str) -> None:
+        """Allow actions on the stream, and to read what it has encrypted."""
+        self.stream.grant(grantee, *actions)
+        if self.stream.encryption_key is not None:
+            self.stream.encryption_key.grant_decrypt(grantee)
+
+    def grant_put(self, grantee: cdk.aws_iam.IGrantable, *actions: str) -> None:
+        """Allow actions on the stream, and to encrypt for it."""
+        self.stream.grant(grantee, *actions)
+        if self.stream.encryption_key is not None:
+            self.stream.encryption_key.grant(grantee, "kms:GenerateDataKey")

@@ -1,0 +1,58 @@
+"""The clock's signal to quiet shards."""
+
+from __future__ import annotations
+
+import json
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_scheduler as scheduler
+from constructs import Construct
+
+from stacks.constructs.handler import Handler
+
+PERIOD = cdk.Duration.minutes(1)  # the shortest of EventBridge Scheduler
+
+
+class EveryMinute(Construct):
+    """Invokes a function each minute with the minute's time. A tick that fails is left out: the next one does more."""
+
+    def __init__(self, scope: Construct, id: str, *, handler: Handler) -> None:
+        super().__init__(scope, id)
+        stack = cdk.Stack.of(self)
+        group = stack.format_arn(service="scheduler", resource="schedule-group", resource_name="default")
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": stack.account, "aws:SourceArn": group}},
+            ),
+            description="The schedule invokes tick",
+        )
+        # By hand: `grant_invoke` adds every version of the function.
+        iam.Grant.add_to_principal(
+            grantee=role, actions=["lambda:InvokeFunction"], resource_arns=[handler.function.function_arn]
+        )
+        target = scheduler.CfnSchedule
+        schedule = scheduler.CfnSchedule(
+            self,
+            "Schedule",
+            description="a tick for each shard that is quiet",
+            schedule_expression="rate(1 minute)",
+            flexible_time_window=target.FlexibleTimeWindowProperty(mode="OFF"),
+            target=target.TargetProperty(
+                arn=handler.function.function_arn,
+                role_arn=role.role_arn,
+                input=json.dumps({"scheduled_time": "<aws.scheduler.scheduled-time>"}),
+                retry_policy=target.RetryPolicyProperty(
+                    maximum_retry_attempts=0, maximum_event_age_in_seconds=PERIOD.to_seconds()
+                ),
+            ),
+        )
+        schedule.node.add_dependency(role)
+        # The schedule hands the tick to Lambda's own queue, which would try it again for six hours.
+        lambda_.EventInvokeConfig(
+            self, "NoRetry", function=handler.function, retry_attempts=0, max_event_age=PERIOD
+        )

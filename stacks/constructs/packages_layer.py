@@ -1,0 +1,84 @@
+"""The third-party packages of every function, fetched for deploying only."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from lambdas.columns import DeclarationError
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = lambda_.Runtime.PYTHON_3_13
+ARCHITECTURE = lambda_.Architecture.ARM_64
+# Both names of what Lambda's Amazon Linux 2023 runs: with the older alone pip takes old versions, or finds none.
+PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
+
+
+@jsii.implements(cdk.ILocalBundling)
+class PipBundling:
+    """Installs the lock's wheels for Lambda, whatever this machine is; nothing is built, so no Docker is needed."""
+
+    def __init__(self, lock: Path) -> None:
+        self._lock = lock
+
+    def try_bundle(self, output_dir: str, *, image: cdk.DockerImage, **_: Any) -> bool:
+        platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-compile",
+        ]
+        command += [
+            "--require-hashes",
+            "--only-binary=:all:",
+            "--implementation=cp",
+            "--python-version=3.13",
+            *platforms,
+        ]
+        command += ["--requirement", str(self._lock), "--target", str(Path(output_dir) / "python")]
+        if subprocess.run(command, check=False, stdout=sys.stderr).returncode:
+            raise DeclarationError(
+                f"{self._lock.relative_to(ROOT)}: pip could not fetch these packages for Lambda, its own words are above; "
+                "see that the package index can be reached, then deploy again."
+            )
+        return True
+
+
+class PackagesLayer(Construct):
+    """A layer of `lambdas/requirements.txt`.
+
+    Only `cdk deploy`, `diff` and `synth` fetch it: the CLI says which stacks it wants bundled, and app.py says none
+    when it runs without the CLI. Then the asset is the lock alone, which is what the laptop and the tests need.
+    """
+
+    def __init__(self, scope: Construct, id: str) -> None:
+        super().__init__(scope, id)
+        self.layer = lambda_.LayerVersion(
+            self,
+            "Layer",
+            description="what lambdas/requirements.txt locks",
+            compatible_runtimes=[RUNTIME],
+            compatible_architectures=[ARCHITECTURE],
+            code=lambda_.Code.from_asset(
+                str(ROOT / "lambdas"),
+                exclude=["*", "!requirements.txt"],
+                bundling=cdk.BundlingOptions(
+                    image=RUNTIME.bundling_image,  # never used: PipBundling does it or stops the synth
+                    local=PipBundling(ROOT / "lambdas" / "requirements.txt"),
+                )
+                # Left to CDK, an asset that is not bundled is the whole folder where it lies.
+                if cdk.Stack.of(self).bundling_required
+                else None,
+            ),
+        )

@@ -1,0 +1,29 @@
+"""Lambda's reading of a queue."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from stacks.constructs.handler import Handler
+
+BATCH = 10  # the most that a FIFO queue hands over at once
+
+
+class QueueReader(Construct):
+    """The event source mapping from a FIFO queue to a function that says which messages it could not do."""
+
+    def __init__(self, scope: Construct, id: str, *, queue: sqs.IQueue, handler: Handler) -> None:
+        super().__init__(scope, id)
+        queue.grant_consume_messages(handler.role)
+        mapping = lambda_.CfnEventSourceMapping(
+            self,
+            "Mapping",
+            function_name=handler.function.function_arn,
+            event_source_arn=queue.queue_arn,
+            batch_size=BATCH,
+            function_response_types=["ReportBatchItemFailures"],
+        )
+        # Lambda refuses a mapping whose role may not read the queue yet.
+        mapping.node.add_dependency(handler.role)

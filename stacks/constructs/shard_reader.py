@@ -1,0 +1,66 @@
+"""Lambda's reading of a stream, one batch of a shard at a time, in order."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from stacks.constructs.bucket import PrivateBucket
+from stacks.constructs.event_stream import EventStream
+from stacks.constructs.handler import Handler
+
+# A shard takes 1,000 records a second, and a batch costs one put however large it is. A larger one would be lost time
+# when it has to be halved for the sake of one record.
+BATCH = 1000
+# Handlers skip what they cannot read, so what fails is nearly always a service that is away: wait for it. A record
+# that does fail by itself is alone after ten halvings, which count as no try.
+TRIES = 30
+LONGEST_AGE = cdk.Duration.days(7)  # the most that a mapping takes
+
+
+class ShardReader(Construct):
+    """The event source mapping from a stream to a function; what it gives up lands in `failed` with its payload."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stream: EventStream,
+        handler: Handler,
+        failed: PrivateBucket,
+        latency: timedelta,
+    ) -> None:
+        super().__init__(scope, id)
+        stream.stream.grant_read(handler.role)
+        # Lambda chooses the key below this prefix, and asks to list the bucket.
+        failed.grant(handler.role, "s3:PutObject", under="aws/lambda/")
+        cdk.aws_iam.Grant.add_to_principal(
+            grantee=handler.role, actions=["s3:ListBucket"], resource_arns=[failed.arn]
+        )
+        # A record given up an hour before the stream forgets it can still be read again from there.
+        age = min(stream.retention.to_seconds() - 3600, LONGEST_AGE.to_seconds())
+        mapping = lambda_.CfnEventSourceMapping
+        self.mapping = lambda_.CfnEventSourceMapping(
+            self,
+            "Mapping",
+            function_name=handler.function.function_arn,
+            event_source_arn=stream.stream.stream_arn,
+            starting_position="TRIM_HORIZON",
+            batch_size=BATCH,
+            maximum_batching_window_in_seconds=math.floor(latency.total_seconds()),
+            parallelization_factor=1,
+            bisect_batch_on_function_error=True,
+            maximum_retry_attempts=TRIES,
+            maximum_record_age_in_seconds=age,
+            function_response_types=["ReportBatchItemFailures"],
+            destination_config=mapping.DestinationConfigProperty(
+                on_failure=mapping.OnFailureProperty(destination=failed.arn)
+            ),
+        )
+        # Lambda refuses a mapping whose role may not read the stream yet.
+        self.mapping.node.add_dependency(handler.role)

@@ -1,0 +1,59 @@
+"""Who is told, and what they have been told: the topics, their subscriptions and the table of incidents."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from stacks.constructs.subscriptions import Subscriptions
+from stacks.settings import PLATFORM, Recipient, Settings
+
+
+class OperatorsStack(cdk.Stack):
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, key: kms.IKey) -> None:
+        super().__init__(scope, id, description="Freshet: topics, recipients and incidents")
+        # The display name stands before every SMS.
+        self.alerts = sns.Topic(self, "Alerts", display_name="Freshet", master_key=key, enforce_ssl=True)
+        self.alarms = sns.Topic(
+            self, "Alarms", display_name="Freshet platform", master_key=key, enforce_ssl=True
+        )
+        self.alarms.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.alarms.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        Subscriptions(
+            self,
+            "AlertRecipients",
+            topic=self.alerts,
+            recipients=[recipient for recipient in settings.recipients if recipient.audience != PLATFORM],
+        )
+        Subscriptions(
+            self,
+            "AlarmRecipients",
+            topic=self.alarms,
+            recipients=[
+                Recipient(email=each.email, sms=each.sms)
+                for each in settings.recipients
+                if each.audience == PLATFORM
+            ],
+        )
+        self.incidents = dynamodb.Table(
+            self,
+            "Incidents",
+            partition_key=dynamodb.Attribute(name="incident_id", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+        )

@@ -1,0 +1,300 @@
+"""One pipeline: its stream, its table in the lake, its functions, and the way of its incident changes to people."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib import import_module
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from lambdas.columns import Column
+from lambdas.model import Pipeline, Source, snake
+from lambdas.tables import PROVENANCE, TableColumn
+from stacks.constructs.alarm import PERIOD, PlatformAlarm
+from stacks.constructs.change_queue import ChangeQueue
+from stacks.constructs.event_stream import EventStream
+from stacks.constructs.every_minute import EveryMinute
+from stacks.constructs.glue_table import GlueTable
+from stacks.constructs.handler import Handler, handler_code
+from stacks.constructs.packages_layer import PackagesLayer
+from stacks.constructs.parquet_delivery import Feed, ParquetDelivery
+from stacks.constructs.queue_reader import QueueReader
+from stacks.constructs.reference_table import ReferenceTable
+from stacks.constructs.shard_reader import ShardReader
+from stacks.lake import LATER, LakeStack
+from stacks.operators import OperatorsStack
+from stacks.settings import Settings
+
+SHARD_RESULTS = ("finding", "window_result", "late_event", "incident_change")
+
+
+class PipelineStack(cdk.Stack):
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        pipeline: Pipeline,
+        settings: Settings,
+        lake: LakeStack,
+        operators: OperatorsStack,
+    ) -> None:
+        super().__init__(scope, id, description=f"Freshet: {pipeline.about}"[:1024])
+        self._pipeline, self._settings, self._lake, self._operators = pipeline, settings, lake, operators
+        self._code, self._layer = handler_code(pipeline.name), PackagesLayer(self, "Packages").layer
+        existing = settings.existing_streams.get(pipeline.name)
+        self.stream = EventStream(self, "Events", pipeline=pipeline, key=lake.key, existing=existing)
+        for source in pipeline.sources:
+            self._connect(source)
+        self.references = {
+            name: ReferenceTable(self, _id(reference.__name__), reference=reference, key=lake.key).table
+            for name, reference in pipeline.references.items()
+        }
+        alert_time = cdk.Duration.seconds(60)
+        self.changes = ChangeQueue(self, "Changes", handling=alert_time)
+        self.delivery = self._deliver_events(self._transform())
+        self.detect = self._detect()
+        self.tick = self._tick()
+        self.alert = self._alert(alert_time)
+        self._raise_alarms()
+
+    def _connect(self, source: Source) -> None:
+        """A source's AWS side is the module of `stacks.sources` that has its name."""
+        name = type(source).__name__
+        import_module(f"stacks.sources.{snake(name)}").Source(
+            self,
+            f"From{name}",
+            source=source,
+            pipeline=self._pipeline,
+            stream=self.stream,
+            lake=self._lake.lake,
+        )
+
+    def _transform(self) -> Handler:
+        pipeline, lake = self._pipeline, self._lake.lake
+        handler = self._handler(
+            "transform",
+            about=f"makes rows of the records of {pipeline.name}, and quarantines what cannot be read",
+            timeout=cdk.Duration.seconds(60),
+            FRESHET_QUARANTINE_BUCKET=lake.name,
+        )
+        lake.grant(handler.role, "s3:PutObject", under=f"quarantine/pipeline={pipeline.name}/")
+        return handler
+
+    def _deliver_events(self, transform: Handler) -> ParquetDelivery:
+        pipeline, lake = self._pipeline, self._lake
+        table = GlueTable(
+            self,
+            "EventsTable",
+            database=lake.database.ref,
+            name=pipeline.table,
+            about=pipeline.about,
+            columns=[*(_table_column(column) for column in pipeline.event.columns.values()), *PROVENANCE],
+            bucket_name=lake.lake.name,
+            prefix=f"events/{pipeline.name}/",
+        )
+        return ParquetDelivery(
+            self,
+            "EventsDelivery",
+            table=table,
+            database=lake.database.ref,
+            bucket=lake.lake,
+            prefix=f"events/{pipeline.name}/",
+            errors=f"errors/{pipeline.name}/",
+            patience=LATER,
+            log_group=lake.delivery_logs,
+            feed=Feed(stream=self.stream, transform=transform.function),
+        )
+
+    def _detect(self) -> Handler:
+        pipeline = self._pipeline
+        handler = self._handler(
+            "detect",
+            about=f"detects what is strange in {pipeline.name}",
+            # A container may have to read a shard's log and send what the last one left before it starts.
+            timeout=cdk.Duration.minutes(2),
+            memory=_state_memory(pipeline),
+            **self._commit_environment(),
+            FRESHET_REFERENCE_TABLES=self._reference_names(),
+        )
+        self._grant_commit(handler.role)
+        for table in self.references.values():
+            table.grant(handler.role, "dynamodb:BatchGetItem")
+            self._lake.key.grant_decrypt(handler.role)
+        ShardReader(
+            self,
+            "DetectRecords",
+            stream=self.stream,
+            handler=handler,
+            failed=self._lake.failed,
+            latency=pipeline.latency,
+        )
+        return handler
+
+    def _tick(self) -> Handler:
+        pipeline = self._pipeline
+        handler = self._handler(
+            "tick",
+            about=f"moves the clock of the shards of {pipeline.name} that are quiet",
+            timeout=cdk.Duration.seconds(55),  # over before the next one
+            memory=_state_memory(pipeline),
+            **self._commit_environment(),
+            FRESHET_STREAM_NAME=self.stream.stream.stream_name,
+        )
+        self._grant_commit(handler.role)
+        self.stream.grant_read(
+            handler.role, "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"
+        )
+        EveryMinute(self, "EveryMinute", handler=handler)
+        return handler
+
+    def _alert(self, timeout: cdk.Duration) -> Handler:
+        pipeline, operators = self._pipeline, self._operators
+        handler = self._handler(
+            "alert",
+            about=f"tells people of the incidents of {pipeline.name}",
+            timeout=timeout,
+            FRESHET_RESULT_STREAMS=self._result_names("alert"),
+            FRESHET_REFERENCE_TABLES=self._reference_names(*_sms_references(pipeline)),
+            FRESHET_INCIDENTS_TABLE=operators.incidents.table_name,
+            FRESHET_ALERTS_TOPIC_ARN=operators.alerts.topic_arn,
+            FRESHET_TIME_ZONE=self._settings.time_zone,
+        )
+        QueueReader(self, "AlertChanges", queue=self.changes.queue, handler=handler)
+        operators.incidents.grant(handler.role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+        operators.alerts.grant_publish(handler.role)
+        # The incidents table, the references and the topic are encrypted with the lake's key.
+        self._lake.key.grant(handler.role, "kms:Decrypt", "kms:GenerateDataKey")
+        self._lake.deliveries["alert"].grant_put(handler.role)
+        for name in _sms_references(pipeline):
+            self.references[name].grant(handler.role, "dynamodb:GetItem")
+        if _sms_references(pipeline):
+            handler.role.add_to_policy(
+                iam.PolicyStatement(
+                    actions=["sns:Publish"],
+                    # A mobile number has no ARN. Naming what has one leaves numbers alone, so no other topic is reached.
+                    not_resources=["arn:*:sns:*:*:*"],
+                )
+            )
+        return handler
+
+    def _handler(
+        self, entry_point: str, *, about: str, timeout: cdk.Duration, memory: int = 512, **environment: str
+    ) -> Handler:
+        """512 MB is some third of a processor: enough for a thousand events in a fraction of a second."""
+        pipeline = self._pipeline.name
+        return Handler(
+            self,
+            _id(entry_point),
+            entry_point=entry_point,
+            about=about,
+            code=self._code,
+            layers=[self._layer],
+            environment={
+                "FRESHET_PIPELINE": pipeline,
+                "FRESHET_OVERRIDES": json.dumps(self._settings.overrides.get(pipeline, {})),
+                "POWERTOOLS_SERVICE_NAME": pipeline,
+                "POWERTOOLS_METRICS_NAMESPACE": "Freshet",
+                "POWERTOOLS_TRACE_DISABLED": "true",
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+                **environment,
+            },
+            memory=memory,
+            timeout=timeout,
+        )
+
+    def _commit_environment(self) -> dict[str, str]:
+        return {
+            "FRESHET_STATE_BUCKET": self._lake.state.name,
+            "FRESHET_RESULT_STREAMS": self._result_names(*SHARD_RESULTS),
+            "FRESHET_CHANGES_QUEUE_URL": self.changes.queue.queue_url,
+        }
+
+    def _grant_commit(self, role: iam.IRole) -> None:
+        """What committing to a shard's log and sending its outbox take."""
+        state = f"state/{self._pipeline.name}/"
+        self._lake.state.grant(role, "s3:GetObject", "s3:PutObject", under=state)
+        self._lake.state.grant_listing(role, under=state)
+        self.changes.queue.grant(role, "sqs:SendMessage")
+        for kind in SHARD_RESULTS:
+            self._lake.deliveries[kind].grant_put(role)
+
+    def _result_names(self, *kinds: str) -> str:
+        return self.to_json_string({kind: self._lake.deliveries[kind].name for kind in kinds})
+
+    def _reference_names(self, *names: str) -> str:
+        return self.to_json_string(
+            {name: self.references[name].table_name for name in names or self.references}
+        )
+
+    def _raise_alarms(self) -> None:
+        pipeline = self._pipeline.name
+        alarms = {
+            "Undelivered": (
+                self.changes.undelivered.metric_approximate_number_of_messages_visible(period=PERIOD),
+                0,
+                1,
+                f"{pipeline}: an alert could not be delivered. Read why in the log of alert, then redrive its queue.",
+            ),
+            "Behind": (
+                self.detect.function.metric("IteratorAge", statistic="max", period=PERIOD),
+                600_000,
+                2,
+                f"{pipeline}: a shard is read more than 10 minutes late. Look for errors in the log of detect.",
+            ),
+            "Failing": (
+                self.detect.function.metric_errors(period=PERIOD),
+                0,
+                3,
+                f"{pipeline}: detect has failed for 15 minutes. Look in its log; batches that it gives up lie in the "
+                "bucket of failed batches.",
+            ),
+            "Stale": (
+                cloudwatch.Metric(
+                    namespace="AWS/Firehose",
+                    metric_name="DeliveryToS3.DataFreshness",
+                    dimensions_map={"DeliveryStreamName": self.delivery.name},
+                    statistic="max",
+                    period=PERIOD,
+                ),
+                1800,
+                1,
+                f"{pipeline}: events reach the lake more than 30 minutes late. Look in the log of the deliveries.",
+            ),
+        }
+        for id, (metric, above, periods, do_first) in alarms.items():
+            PlatformAlarm(
+                self,
+                id,
+                metric=metric,
+                above=above,
+                periods=periods,
+                do_first=do_first,
+                topic=self._operators.alarms,
+            )
+
+
+def _id(name: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+
+
+def _table_column(column: Column) -> TableColumn:
+    unit = f" ({column.unit})" if column.unit else ""
+    return TableColumn(
+        column.name, column.hive, f"{column.about}{unit}{'; private' if column.private else ''}"
+    )
+
+
+def _sms_references(pipeline: Pipeline) -> list[str]:
+    """The references in which a detector looks up whom to tell by SMS."""
+    return sorted({detector.sms.reference for detector in pipeline.detectors if detector.sms is not None})
+
+
+def _state_memory(pipeline: Pipeline) -> int:
+    """Megabytes: a function's own, and what a shard's state may grow to, some ten bytes for each of the log's."""
+    state = sum(detector.bytes_per_key * detector.max_keys for detector in pipeline.detectors)
+    return 512 + 128 * math.ceil(state * 10 / 128e6)

@@ -1,0 +1,243 @@
+"""What a user sets in cdk.json's context `freshet`, checked before anything is made of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from lambdas.columns import DeclarationError
+from lambdas.model import Pipeline, Severity
+from pipelines import discovery
+
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}")
+KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+")
+PLATFORM = "platform"  # the audience of Freshet's own alarms, which no detector speaks to
+KNOWN = ("pipelines", "recipients", "set", "time_zone", "existing_streams")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipient:
+    """Somebody who is told: by e-mail or by SMS; of all alerts, or of those that every non-empty list allows.
+
+    The audience `platform` gets Freshet's own alarms (an alert undelivered, a shard behind) instead of alerts.
+    """
+
+    email: str = ""
+    sms: str = ""
+    pipelines: tuple[str, ...] = ()
+    severities: tuple[str, ...] = ()
+    audience: str = ""
+
+    @property
+    def address(self) -> str:
+        return self.email or self.sms
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingStream:
+    """A Kinesis stream that somebody else owns; `key_arn` is its customer-managed key, if it has one."""
+
+    arn: str
+    key_arn: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The pipelines to deploy, with the user's numbers in them, and who is told what.
+
+    `overrides` are those numbers as the handlers get them: by pipeline, then by `detector.number`.
+    """
+
+    pipelines: Sequence[Pipeline]
+    recipients: Sequence[Recipient] = ()
+    overrides: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    time_zone: str = "UTC"
+    existing_streams: Mapping[str, ExistingStream] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, freshet: object, *, pipelines: object = None, numbers: object = None) -> Settings:
+        """Settings from the context `freshet`; `pipelines` and `numbers` are `-c pipelines=a,b` and `-c set=a.b.c=1,…`.
+
+        Raises `DeclarationError` with one sentence.
+        """
+        given = _mapping("freshet", freshet)
+        for name in given:
+            if name not in KNOWN:
+                raise _wrong(f"freshet.{name}", f"there is no such setting; {discovery.nearest(name, KNOWN)}")
+        known = discovery.names()
+        chosen = (
+            str(pipelines).split(",")
+            if pipelines
+            else _texts("freshet.pipelines", given.get("pipelines", []))
+        )
+        chosen = list(dict.fromkeys(name.strip() for name in chosen))
+        if not chosen:
+            raise _wrong("freshet.pipelines", f"no pipeline is named; {discovery.nearest('', known)}")
+        for name in chosen:
+            _known_pipeline("freshet.pipelines", name, known)
+        overrides = _overrides(
+            {**_mapping("freshet.set", given.get("set", {})), **dict(_assignments(numbers))}, known
+        )
+        deployed = [discovery.load(name).overridden(overrides.get(name, {})) for name in chosen]
+        recipients = given.get("recipients", [])
+        if not isinstance(recipients, list):
+            raise _wrong("freshet.recipients", 'it is no list; say [{"email": "somebody@example.com"}]')
+        settings = cls(
+            pipelines=deployed,
+            recipients=[
+                _recipient(f"freshet.recipients[{place}]", each, known)
+                for place, each in enumerate(recipients)
+            ],
+            overrides=overrides,
+            time_zone=_time_zone(given.get("time_zone", "UTC")),
+            existing_streams={
+                name: _existing_stream(f"freshet.existing_streams.{name}", name, each, known)
+                for name, each in _mapping(
+                    "freshet.existing_streams", given.get("existing_streams", {})
+                ).items()
+            },
+        )
+        settings._check_audiences(known)
+        return settings
+
+    def _check_audiences(self, known: Sequence[str]) -> None:
+        """An audience that no detector speaks to would be told nothing, for ever."""
+        spoken_to = _audiences(self.pipelines)
+        for place, recipient in enumerate(self.recipients):
+            if recipient.audience and recipient.audience not in spoken_to:
+                # A recipient may wait for a pipeline that is not deployed this time.
+                spoken_to |= _audiences(discovery.discover().values())
+                if recipient.audience not in spoken_to:
+                    raise _wrong(
+                        f"freshet.recipients[{place}]",
+                        f"no detector speaks to the audience {recipient.audience!r}; "
+                        f"{discovery.nearest(recipient.audience, sorted(spoken_to))}",
+                    )
+
+
+def _audiences(pipelines: Any) -> set[str]:
+    return {PLATFORM} | {detector.audience for pipeline in pipelines for detector in pipeline.detectors}
+
+
+def _wrong(where: str, what: str) -> DeclarationError:
+    return DeclarationError(f"cdk.json, {where}: {what}.")
+
+
+def _mapping(where: str, given: object) -> Mapping[str, Any]:
+    """What the CLI hands over as text is JSON."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            given = None
+    if given is None and where == "freshet":
+        return {}
+    if not isinstance(given, Mapping):
+        raise _wrong(where, "it is no JSON object; say {…} with names and values")
+    return given
+
+
+def _texts(where: str, given: object) -> list[str]:
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise _wrong(where, 'it is no list of names; say ["…"]')
+    return given
+
+
+def _known_pipeline(where: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise _wrong(where, f"there is no pipeline {name!r}; {discovery.nearest(name, known)}")
+
+
+def _assignments(numbers: object) -> Iterator[tuple[str, float]]:
+    """`temperature.too_hot.above=32,…` as given on the command line."""
+    for assignment in str(numbers).split(",") if numbers else []:
+        path, _, value = assignment.partition("=")
+        try:
+            yield path.strip(), float(value)
+        except ValueError:
+            raise _wrong(
+                "-c set",
+                f"{assignment!r} sets no number; say pipeline.detector.number=value, as temperature.too_hot.above=32",
+            ) from None
+
+
+def _overrides(numbers: Mapping[str, Any], known: Sequence[str]) -> dict[str, dict[str, float]]:
+    """By pipeline; whether a detector has such a number is for the pipeline to say."""
+    overrides: dict[str, dict[str, float]] = {}
+    for path, value in numbers.items():
+        name, _, number = path.partition(".")
+        _known_pipeline(f"freshet.set, {path!r}", name, known)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _wrong(
+                f"freshet.set, {path!r}", f"{json.dumps(value)} is no number; say one, without quotes"
+            )
+        overrides.setdefault(name, {})[number] = value
+    return overrides
+
+
+def _recipient(where: str, given: object, known: Sequence[str]) -> Recipient:
+    recipient = _mapping(where, given)
+    allowed = tuple(Recipient.__dataclass_fields__)
+    for name in recipient:
+        if name not in allowed:
+            raise _wrong(where, f"a recipient has no {name!r}; {discovery.nearest(name, allowed)}")
+    email, sms, audience = (str(recipient.get(name, "")) for name in ("email", "sms", "audience"))
+    if bool(email) == bool(sms):
+        raise _wrong(where, "a recipient has one address; say either email or sms")
+    if email and not EMAIL.fullmatch(email):
+        raise _wrong(where, f"{email!r} is no e-mail address; say one such as somebody@example.com")
+    if sms and not E164.fullmatch(sms):
+        raise _wrong(
+            where, f"{sms!r} is no mobile number; say it with country code and digits only, as +491701234567"
+        )
+    pipelines = _texts(f"{where}.pipelines", recipient.get("pipelines", []))
+    for name in pipelines:
+        _known_pipeline(f"{where}.pipelines", name, known)
+    severities = _texts(f"{where}.severities", recipient.get("severities", []))
+    names = [severity.name.lower() for severity in Severity]
+    for name in severities:
+        if name not in names:
+            raise _wrong(
+                f"{where}.severities", f"there is no severity {name!r}; there are {', '.join(names)}"
+            )
+    if audience == PLATFORM and (pipelines or severities):
+        raise _wrong(where, "the audience 'platform' gets every alarm; leave out pipelines and severities")
+    return Recipient(
+        email=email, sms=sms, pipelines=tuple(pipelines), severities=tuple(severities), audience=audience
+    )
+
+
+def _time_zone(given: object) -> str:
+    try:
+        return ZoneInfo(str(given)).key
+    except (KeyError, OSError, ValueError):
+        raise _wrong(
+            "freshet.time_zone", f"{given!r} is no IANA time zone; say one such as Europe/Berlin"
+        ) from None
+
+
+def _existing_stream(where: str, name: str, given: object, known: Sequence[str]) -> ExistingStream:
+    _known_pipeline("freshet.existing_streams", name, known)
+    stream = {"arn": given} if isinstance(given, str) else _mapping(where, given)
+    for part in stream:
+        if part not in ("arn", "key_arn"):
+            raise _wrong(
+                where, f"an existing stream has no {part!r}; {discovery.nearest(part, ('arn', 'key_arn'))}"
+            )
+    arn, key_arn = str(stream.get("arn", "")), str(stream.get("key_arn", ""))
+    if not STREAM.fullmatch(arn):
+        raise _wrong(
+            where,
+            f"{arn!r} is no ARN of a Kinesis stream; say arn:aws:kinesis:<region>:<account>:stream/<name>",
+        )
+    if key_arn and not KEY.fullmatch(key_arn):
+        raise _wrong(
+            where, f"{key_arn!r} is no ARN of a KMS key; say arn:aws:kms:<region>:<account>:key/<id>"
+        )
+    return ExistingStream(arn=arn, key_arn=key_arn)

@@ -1,0 +1,161 @@
+"""Where moto 5.2.5 does other than AWS, or does the same too slowly.
+
+Importing this module mends moto for the process: its modules copy names from one another, some only when they
+are first used, so that a repair could not be taken back.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any  # moto's models are typed for moto's own use; here they stay at the boundary
+
+from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.cloudformation import parsing
+from moto.cloudformation.models import Stack
+from moto.core import utils
+from moto.dynamodb.models.table import Table
+from moto.iam.access_control import PermissionResult
+from moto.kinesis import models as kinesis
+from moto.kinesis.utils import decompose_shard_iterator
+from moto.s3.models import FakeBucket
+from moto.sqs.models import Queue, SQSBackend
+from moto.utilities.utils import md5_hash
+
+from laptop.clock import Clock
+
+_real_utcnow = utils.utcnow
+_running: list[Clock] = []
+
+
+@contextlib.contextmanager
+def simulated_time(clock: Clock) -> Iterator[None]:
+    """moto's own now (arrival times, visibility timeouts, LastModified) is the clock's while this lasts."""
+    _running.append(clock)
+    try:
+        yield
+    finally:
+        _running.pop()
+
+
+def _utcnow() -> datetime:
+    if not _running:
+        return _real_utcnow()
+    return datetime.fromtimestamp(_running[-1].now, UTC).replace(tzinfo=None)
+
+
+def _max_sequence_number(shard: kinesis.Shard) -> int:
+    """moto copies all of a shard's numbers at each put, which is quadratic in the shard's length."""
+    return next(reversed(shard.records)) if shard.records else 0
+
+
+def _get_records(shard: kinesis.Shard, after: str, limit: int | None) -> tuple[list[Any], int, int]:
+    """moto walks the shard from its beginning at each poll; its numbers have no gaps, so none is needed."""
+    last, found = int(after), list[Any]()
+    while len(found) < (limit or 10_000) and (record := shard.records.get(last + 1)):
+        found.append(record)
+        last += 1
+    behind = shard.records[_max_sequence_number(shard)].created_at - found[-1].created_at if found else 0.0
+    return found, last, int(behind * 1000)
+
+
+def _open_shard(get_shard_for_key: Any) -> Any:
+    """moto gives a split shard's records to the closed parent, and has no shard for a range's last key."""
+
+    def routed(stream: kinesis.Stream, partition_key: str, explicit_hash_key: str) -> kinesis.Shard:
+        get_shard_for_key(stream, partition_key, explicit_hash_key)  # refuses what is no key
+        hashed = md5_hash(partition_key.encode()).hexdigest()
+        key = int(explicit_hash_key) if explicit_hash_key else int(hashed, 16)
+        return next(
+            s for s in stream.shards.values() if s.is_open and s.starting_hash <= key <= s.ending_hash
+        )
+
+    return routed
+
+
+def _keeping_records(reshard: Any, *numbers: int) -> Any:
+    """moto moves a closed shard's records to its children, where a consumer reads them a second time."""
+
+    def resharded(stream: kinesis.Stream, *arguments: str) -> None:
+        parents = [stream.shards[arguments[number]] for number in numbers]
+        kept = [parent.records for parent in parents]
+        for parent in parents:
+            parent.records = type(parent.records)()
+        try:
+            reshard(stream, *arguments)
+        finally:
+            for parent, records in zip(parents, kept, strict=True):
+                parent.records = records
+
+    return resharded
+
+
+def _next_iterator(get_records: Any) -> Any:
+    """A closed shard that is read to its end has no next iterator: that is how a consumer knows."""
+
+    def ended(backend: kinesis.KinesisBackend, arn: str | None, iterator: str, limit: int | None) -> Any:
+        following, records, behind = get_records(backend, arn, iterator, limit)
+        name, shard_id, last = decompose_shard_iterator(following)
+        shard = backend.describe_stream(stream_arn=arn, stream_name=name).get_shard(shard_id)
+        drained = not shard.is_open and int(last) >= _max_sequence_number(shard)
+        return None if drained else following, records, behind
+
+    return ended
+
+
+def _receive_at_once(receive_message: Any) -> Any:
+    """A long poll would wait for a clock that stands still meanwhile."""
+
+    def received(backend: SQSBackend, name: str, count: int, _wait: int, *more: Any, **named: Any) -> Any:
+        return receive_message(backend, name, count, 0, *more, **named)
+
+    return received
+
+
+def _refuse_invoke(_backend: LambdaSimpleBackend, function_name: str, *_more: Any, **_named: Any) -> Any:
+    raise NotImplementedError(
+        f"moto was asked to invoke the function {function_name} and would make up an answer; "
+        "invoke it through laptop.functions instead."
+    )
+
+
+def _attribute_or_error(clean_json: Any) -> Any:
+    """moto drops a property whose Fn::GetAtt it does not know, with a warning."""
+
+    def cleaned(value: Any, resources: Any) -> Any:
+        result = clean_json(value, resources)
+        if result is None and isinstance(value, dict) and "Fn::GetAtt" in value:
+            raise LookupError(f"moto has no attribute for {value}")
+        return result
+
+    return cleaned
+
+
+def _repair() -> None:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("moto.") and getattr(module, "utcnow", None) is _real_utcnow:
+            setattr(module, "utcnow", _utcnow)  # noqa: B010 - a plain assignment to a module is refused by mypy
+    no_mappings = property(lambda _source: {}, lambda _source, _value: None)
+    changes: list[tuple[Any, str, Any]] = [
+        (kinesis.Shard, "get_max_sequence_number", _max_sequence_number),
+        (kinesis.Shard, "get_records", _get_records),
+        (kinesis.Stream, "get_shard_for_key", _open_shard(kinesis.Stream.get_shard_for_key)),
+        (kinesis.Stream, "split_shard", _keeping_records(kinesis.Stream.split_shard, 0)),
+        (kinesis.Stream, "merge_shards", _keeping_records(kinesis.Stream.merge_shards, 0, 1)),
+        (kinesis.KinesisBackend, "get_records", _next_iterator(kinesis.KinesisBackend.get_records)),
+        (SQSBackend, "receive_message", _receive_at_once(SQSBackend.receive_message)),
+        # laptop.mapping polls the sources; moto would run the function itself, in Docker, at each write.
+        *((source, "lambda_event_source_mappings", no_mappings) for source in (Queue, Table, kinesis.Stream)),
+        (LambdaSimpleBackend, "invoke", _refuse_invoke),
+        # laptop.policies judges bucket policies; moto reads them without their conditions.
+        (FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL),
+        (parsing, "clean_json", _attribute_or_error(parsing.clean_json)),
+        # The CDK writes JSON, which takes a YAML parser seconds.
+        (Stack, "parse_template", staticmethod(json.loads)),
+    ]
+    for owner, name, mended in changes:
+        setattr(owner, name, mended)
+
+
+_repair()

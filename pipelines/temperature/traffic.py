@@ -1,0 +1,56 @@
+"""Three sensors, a reading a second each: a calm sine with hot spells in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from random import Random
+
+from pipelines.traffic import Sent, disturbed, iso, json_line
+
+SENSORS = ("sensor-1", "sensor-2", "sensor-3")
+HOT_SHARE = 0.005  # of all readings
+SPELLS = (1, 1, 1, 1, 5, 12, 20)  # lengths of hot spells, readings
+WAVE = 1_800.0  # s from one warmest time to the next
+
+# What goes wrong in a run of any length: readings that come too late, and records that cannot be read.
+LATE = 4
+BROKEN = (
+    b"temperature=21.5",
+    b'{"sensor_id":"sensor-2","temperature":"warm","timestamp":"2026-01-01T00:00:00Z"}',
+    b'{"temperature":22.5,"timestamp":"2026-01-01T00:00:00Z"}',
+    b'{"sensor_id":"sensor-3","temperature":21.9,"timestamp":"2199-01-01T00:00:00Z"}',
+)
+
+
+def traffic(*, seed: int, start: float, seconds: float) -> Iterator[Sent]:
+    chance = Random(seed)
+    readings = [
+        sent
+        for phase, sensor in enumerate(SENSORS)
+        for sent in sensor_readings(sensor, 2 * math.pi * phase / len(SENSORS), chance, start, seconds)
+    ]
+    yield from disturbed(readings, chance, late=LATE, may_be_late=lambda _: True, repeated=0, broken=BROKEN)
+
+
+def sensor_readings(
+    sensor: str, phase: float, chance: Random, start: float, seconds: float
+) -> Iterator[Sent]:
+    mean_length = sum(SPELLS) / len(SPELLS)
+    begins = HOT_SHARE / mean_length / (1 - HOT_SHARE)
+    spell, left = 0, 0
+    for second in range(int(seconds)):
+        if left:
+            left -= 1
+        elif chance.random() < begins:
+            spell, left = spell + 1, chance.choice(SPELLS)
+        if left:
+            temperature, label = chance.uniform(35, 50), f"too_hot/{sensor}/{spell}"
+        else:
+            wave = math.sin(2 * math.pi * second / WAVE + phase)
+            temperature, label = 24.5 + 4.3 * wave + chance.uniform(-0.2, 0.2), None
+        measured_at = start + second + chance.uniform(0, 0.05)
+        is_slow = label is None and chance.random() < 0.01
+        delay = chance.uniform(2, 8) if is_slow else chance.uniform(0.05, 0.4)
+        values = {"sensor_id": sensor, "temperature": round(temperature, 2), "timestamp": iso(measured_at)}
+        yield Sent(measured_at + delay, json_line(values), sensor, label)

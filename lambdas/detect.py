@@ -1,0 +1,72 @@
+"""Entry point: a batch of one shard's records from Kinesis, into its state and out to whoever must know."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from lambdas.effects import metrics
+from lambdas.effects.outbox import Outbox
+from lambdas.effects.references import References
+from lambdas.effects.session import Session
+from lambdas.effects.settings import DetectSettings
+from lambdas.effects.state_log import StateLog
+from lambdas.formats.decode import Decoder
+from lambdas.model import Row
+from lambdas.streaming.shard import Record, Shard
+
+logger = Logger()
+settings = DetectSettings.of_environment()
+pipeline = settings.load_pipeline()
+decoder = Decoder(pipeline)
+references = References(pipeline, settings.reference_tables)
+log = StateLog(settings.state_bucket, pipeline.name)
+outbox = Outbox(settings.changes_queue_url, settings.result_streams)
+session = Session(pipeline.name, log, outbox, partial(Shard, pipeline))
+
+
+def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
+    """Answers with the first record that could not be finished, after saving those before it; else with
+    none.
+    """
+    batch = event["Records"]
+    shard_id = batch[0]["eventID"].partition(":")[0]
+    read = cache(partial(read_batch, batch))  # once, although another writer may make the work begin again
+    session.run(shard_id, lambda shard: shard.process(read()[0]))
+    return {"batchItemFailures": [{"itemIdentifier": number} for number in read()[1]]}
+
+
+def read_batch(batch: Sequence[Mapping[str, Any]]) -> tuple[list[Record], list[str]]:
+    """The batch's records, enriched, up to one on which a format fails instead of refusing it; and that one's
+    sequence number.
+    """
+    records: list[Record] = []
+    failed: list[str] = []
+    for given in batch:
+        number = given["kinesis"]["sequenceNumber"]
+        try:
+            records.append(read_record(given["kinesis"]))
+        except Exception as error:
+            # Its own text may hold a value of the event, so only its type is told.
+            reason = (
+                f"the decoder raised {type(error).__name__} on record {number}; mend the format that reads it"
+            )
+            if not records:
+                raise RuntimeError(reason) from None
+            logger.error("The batch ends before a record that cannot be finished.", reason=reason)
+            failed = [number]
+            break
+    metrics.count(pipeline.name, references.enrich(row for record in records for row in record.rows))
+    return records, failed
+
+
+def read_record(kinesis: Mapping[str, Any]) -> Record:
+    arrival_ms = round(kinesis["approximateArrivalTimestamp"] * 1000)
+    sequence = int(kinesis["sequenceNumber"])
+    parts = list(decoder.decode(b64decode(kinesis["data"]), arrival_ms, sequence=sequence))
+    rows = [part for part in parts if isinstance(part, Row)]
+    return Record(sequence, arrival_ms / 1000, rows, len(parts) - len(rows))

@@ -1,0 +1,136 @@
+"""The commit protocol that a batch and a tick share: load, work, commit, send, mark."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from aws_lambda_powertools import Logger
+
+from lambdas.effects import metrics
+from lambdas.effects.outbox import Outbox
+from lambdas.effects.state_log import Conflict, Outcome, StateLog
+
+ENTRIES_A_BASE = 64
+WARM_SHARDS = 4  # a function that comes to serve many shards must not hold the states of all
+TRIES = 5
+
+logger = Logger(child=True)
+
+
+class Shard(Protocol):
+    """What the protocol needs of a shard's state."""
+
+    began_anew: list[str]
+
+    def restore(self, base: Any | None, changes: Iterable[Any]) -> None: ...
+    def snapshot(self) -> Any: ...
+    def due(self) -> float | None: ...
+
+
+class Result(Outcome, Protocol):
+    @property
+    def counts(self) -> dict[str, int]: ...
+    @property
+    def faults(self) -> list[str]: ...
+    @property
+    def is_empty(self) -> bool: ...
+
+
+S = TypeVar("S", bound=Shard)
+R = TypeVar("R", bound=Result)
+
+
+@dataclass
+class Warm(Generic[S]):
+    """A shard's state, the entry at which it is the same as the log (nothing is owed), and the newest
+    base.
+    """
+
+    shard: S
+    number: int
+    base_number: int
+
+
+class Session(Generic[S]):
+    """Keeps the states of a few shards between invocations; `begin` makes a blank one.
+
+    Nobody sees what came of work on a state before the log has it. Whatever fails, the state is dropped
+    with it and the next invocation begins from the log: it first sends what the log says is owed.
+    """
+
+    def __init__(self, pipeline: str, log: StateLog, outbox: Outbox, begin: Callable[[str], S]) -> None:
+        self._pipeline = pipeline
+        self._log = log
+        self._outbox = outbox
+        self._begin = begin
+        self._warm: OrderedDict[str, Warm[S]] = OrderedDict()
+
+    def is_due(self, shard_id: str, now: float) -> bool:
+        """Whether the log owes something, or the shard awaits something by `now` (arrival clock, s)."""
+        newest = self._log.peek(shard_id)
+        warm = self._warm.get(shard_id)
+        if warm is not None and (warm.number != newest.number or not newest.is_settled):
+            del self._warm[shard_id]
+        return not newest.is_settled or (newest.due is not None and newest.due <= now)
+
+    def run(self, shard_id: str, work: Callable[[S], R | None]) -> R | None:
+        """Lets `work` change a shard's state, saves that and sends what it owes; `None`: there was
+        nothing to do.
+
+        Where another writer was faster, its entries are loaded and the work is done again on top of them.
+        """
+        for _ in range(TRIES):
+            warm = self._open(shard_id)
+            outcome = work(warm.shard)
+            if outcome is not None and not outcome.is_empty:
+                try:
+                    self._log.commit(shard_id, warm.number + 1, outcome, warm.shard.due())
+                except Conflict as conflict:
+                    logger.info("Another writer was faster.", reason=str(conflict))
+                    continue
+                warm.number += 1
+                self._settle(shard_id, warm, outcome)
+            self._keep(shard_id, warm)
+            if outcome is not None:
+                self._report(outcome)
+            return outcome
+        raise Conflict(
+            f"The log of {self._pipeline}/{shard_id} had another writer {TRIES} times in a row; look whether "
+            "more than one function or mapping reads the stream for this pipeline."
+        )
+
+    def _open(self, shard_id: str) -> Warm[S]:
+        """The state at hand, taken out until all has gone well, else the one that was saved."""
+        warm = self._warm.pop(shard_id, None)
+        if warm is not None:
+            return warm
+        saved = self._log.load(shard_id)
+        if saved.unsent:
+            self._outbox.send(saved.unsent)
+            self._log.mark_sent(shard_id, saved.number)
+        shard = self._begin(shard_id)
+        shard.restore(saved.base, saved.changes)
+        for name in shard.began_anew:
+            logger.warning("A detector begins anew: its saved state is of another shape.", detector=name)
+        return Warm(shard, saved.number, saved.base_number)
+
+    def _settle(self, shard_id: str, warm: Warm[S], outcome: Result) -> None:
+        if outcome.outbox:
+            self._outbox.send(outcome.outbox)
+            self._log.mark_sent(shard_id, warm.number)
+        if warm.number - warm.base_number >= ENTRIES_A_BASE:
+            self._log.write_base(shard_id, warm.number, warm.shard.snapshot())
+            warm.base_number = warm.number
+
+    def _keep(self, shard_id: str, warm: Warm[S]) -> None:
+        self._warm[shard_id] = warm
+        if len(self._warm) > WARM_SHARDS:
+            self._warm.popitem(last=False)
+
+    def _report(self, outcome: Result) -> None:
+        metrics.count(self._pipeline, outcome.counts)
+        for fault in outcome.faults:
+            logger.error("A detector skipped an event.", fault=fault)

@@ -1,0 +1,266 @@
+"""The state of a shard as a numbered log in S3, where creating the next entry is the only commit.
+
+An entry holds what one batch or tick changed, and what is owed to the world because of it. Its key counts
+down, so one listing gives the newest first. A base holds a whole state, so that loading reads few
+entries; it may be missing or old, never wrong. A mark says that all that an entry owes was sent; only
+then is the next one added, hence only the newest one can owe anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError, HTTPClientError
+
+from lambdas.effects import clients
+from lambdas.effects.sending import Item, Owed, attempts
+
+MAGIC = b"freshet-log 1 "
+NAME = re.compile(r"(\d{12})\.(base|entry|sent)")
+COUNT_DOWN_FROM = 10**12
+KEYS_A_PAGE = 200  # a base, 64 entries and their marks fit with room to spare
+FORBIDDEN, NOT_FOUND, BUSY, EXISTS = 403, 404, 409, 412
+
+logger = Logger(child=True)
+
+
+class Conflict(RuntimeError):
+    """Another writer made the entry first: load again, process again."""
+
+
+class CorruptLog(RuntimeError):
+    """An object of the log that cannot be read; the message names it."""
+
+
+class Forbidden(RuntimeError):
+    """S3 refused to say what is there, which is never taken for nothing."""
+
+
+class Outcome(Protocol):
+    """What a batch or a tick came to."""
+
+    @property
+    def change(self) -> dict[str, Any]: ...
+    @property
+    def outbox(self) -> Sequence[Item]: ...
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest entry: its number (0 for none), when the shard next awaits something (arrival clock, s), and
+    whether all that it owes was sent.
+    """
+
+    number: int
+    due: float | None
+    is_settled: bool
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A shard as it was saved: number of the newest entry (0 for none), a base, and the changes after it.
+
+    `changes` are read one by one as they are asked for. `unsent` is what the newest entry still owes.
+    """
+
+    number: int
+    base_number: int
+    base: Any | None
+    changes: Iterator[Any]
+    unsent: list[Owed]
+
+
+class StateLog:
+    """The logs of a pipeline's shards."""
+
+    def __init__(self, bucket: str, pipeline: str) -> None:
+        self._bucket = bucket
+        self._pipeline = pipeline
+
+    def peek(self, shard_id: str) -> Newest:
+        """What the newest entry says, without the state."""
+        kinds: set[str] = set()
+        newest = 0
+        for number, kind in self._listed(shard_id, page=3):
+            newest = newest or number
+            if number != newest:
+                break
+            kinds.add(kind)
+        if "entry" not in kinds:
+            return Newest(newest, None, is_settled=True)
+        entry = self._entry(shard_id, newest)
+        return Newest(newest, entry["due"], is_settled=not entry["outbox"] or "sent" in kinds)
+
+    def load(self, shard_id: str) -> Loaded:
+        """What was saved of a shard; raises `CorruptLog` where an entry is damaged or missing."""
+        newest, base_number, base = 0, 0, None
+        entries: list[int] = []
+        sent: set[int] = set()
+        for number, kind in self._listed(shard_id):
+            if number < base_number:
+                break
+            newest = newest or number
+            if kind == "sent":
+                sent.add(number)
+            elif kind == "entry":
+                entries.append(number)
+            elif not base_number:
+                base = self._base(shard_id, number)
+                base_number = 0 if base is None else number
+        after = [number for number in entries if number > base_number]
+        expected = range(newest, base_number, -1)
+        if after != list(expected):
+            gap = next(number for number in expected if number not in after)
+            raise CorruptLog(
+                f"{self._where(shard_id, gap, 'entry')} is missing among newer ones; restore the object, or "
+                f"delete {self._prefix(shard_id)} to let the shard begin anew."
+            )
+        last = self._entry(shard_id, newest) if newest in entries and newest not in sent else None
+        unsent = [] if last is None else [Owed(*each) for each in last["outbox"]]
+
+        def changes() -> Iterator[Any]:
+            for number in reversed(after):
+                entry = last if last is not None and number == newest else self._entry(shard_id, number)
+                yield entry["change"]
+
+        return Loaded(newest, base_number, base, changes(), unsent)
+
+    def commit(self, shard_id: str, number: int, outcome: Outcome, due: float | None = None) -> None:
+        """Saves an outcome as the entry of this number; raises `Conflict` where another writer has made it.
+
+        `due` is the arrival clock's time from which the shard awaits something, `None` for never.
+        """
+        writer = secrets.token_hex(16)
+        outbox = [[item.kind, item.id, item.body] for item in outcome.outbox]
+        body = packed({"n": number, "writer": writer, "due": due, "change": outcome.change, "outbox": outbox})
+        failure: Exception | None = None
+        for _ in attempts():
+            try:
+                self._put(shard_id, number, "entry", body, IfNoneMatch="*")
+                return
+            except HTTPClientError as error:
+                failure = error  # the answer was not heard; the next try tells whether it was saved
+            except ClientError as error:
+                if status(error) == EXISTS:
+                    if self._entry(shard_id, number)["writer"] == writer:
+                        return
+                    failure = None
+                    break
+                if status(error) != BUSY:
+                    raise
+                failure = None  # whoever is writing will have won or failed by the next try
+        if failure is not None:
+            raise failure
+        raise Conflict(
+            f"{self._where(shard_id, number, 'entry')} was made by another writer; load the shard again."
+        )
+
+    def mark_sent(self, shard_id: str, number: int) -> None:
+        """Notes that all that an entry owes was sent."""
+        self._put(shard_id, number, "sent", b"")
+
+    def write_base(self, shard_id: str, number: int, state: Any) -> None:
+        """Saves the whole state as it is after the entry of this number."""
+        self._put(shard_id, number, "base", packed({"n": number, "state": state}))
+
+    def _listed(self, shard_id: str, page: int = KEYS_A_PAGE) -> Iterator[tuple[int, str]]:
+        """Numbers and kinds of a shard's objects, the newest first; of one number base, entry, mark."""
+        prefix = self._prefix(shard_id)
+        more: dict[str, str] = {}
+        while True:
+            try:
+                listing = clients.client("s3").list_objects_v2(
+                    Bucket=self._bucket, Prefix=prefix, MaxKeys=page, **more
+                )
+            except ClientError as error:
+                raise self._forbidden(prefix, "s3:ListBucket", error) from error
+            for listed in listing.get("Contents", ()):
+                name = NAME.fullmatch(listed["Key"].removeprefix(prefix))
+                if name:
+                    yield COUNT_DOWN_FROM - int(name[1]), name[2]
+            if not listing.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": listing["NextContinuationToken"]}
+
+    def _base(self, shard_id: str, number: int) -> Any | None:
+        try:
+            return self._read(shard_id, number, "base")["state"]
+        except CorruptLog as error:
+            logger.warning(
+                "A base is left out, an older one and more entries are read instead.", reason=str(error)
+            )
+            return None
+
+    def _entry(self, shard_id: str, number: int) -> dict[str, Any]:
+        return self._read(shard_id, number, "entry")
+
+    def _read(self, shard_id: str, number: int, kind: str) -> dict[str, Any]:
+        key = self._key(shard_id, number, kind)
+        try:
+            body = clients.client("s3").get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if status(error) != NOT_FOUND:
+                raise self._forbidden(key, "s3:GetObject and s3:ListBucket", error) from error
+            body = b""
+        document: dict[str, Any] | None = unpacked(body)
+        if document is None or document.get("n") != number:
+            raise CorruptLog(
+                f"{self._where(shard_id, number, kind)} is {'damaged' if body else 'gone'}; restore it, or "
+                f"delete {self._prefix(shard_id)} to let the shard begin anew."
+            )
+        return document
+
+    def _put(self, shard_id: str, number: int, kind: str, body: bytes, **condition: str) -> None:
+        key = self._key(shard_id, number, kind)
+        clients.client("s3").put_object(Bucket=self._bucket, Key=key, Body=body, **condition)
+
+    def _forbidden(self, what: str, rights: str, error: Exception) -> Exception:
+        """S3 answers 403 for a missing key, too, where the role may not list."""
+        if status(error) != FORBIDDEN:
+            return error
+        return Forbidden(
+            f"S3 does not say what is at s3://{self._bucket}/{what} (403); grant the function {rights} "
+            f"on state/{self._pipeline}/ of the bucket."
+        )
+
+    def _prefix(self, shard_id: str) -> str:
+        return f"state/{self._pipeline}/{shard_id}/"
+
+    def _key(self, shard_id: str, number: int, kind: str) -> str:
+        return f"{self._prefix(shard_id)}{COUNT_DOWN_FROM - number:012d}.{kind}"
+
+    def _where(self, shard_id: str, number: int, kind: str) -> str:
+        return f"s3://{self._bucket}/{self._key(shard_id, number, kind)}"
+
+
+def status(error: Exception) -> int:
+    assert isinstance(error, ClientError)  # the service answered
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def packed(document: Any) -> bytes:
+    """A document of the log: version, checksum, compressed JSON."""
+    payload = zlib.compress(orjson.dumps(document), level=1)
+    return MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+
+
+def unpacked(body: bytes) -> Any | None:
+    """The inverse of `packed`; none where a bit differs.
+
+    >>> unpacked(packed({"n": 7}))
+    {'n': 7}
+    >>> unpacked(packed({"n": 7})[:-1]) is None
+    True
+    """
+    head, _, payload = body.partition(b"\n")
+    if head != MAGIC + hashlib.sha256(payload).hexdigest().encode():
+        return None
+    return orjson.loads(zlib.decompress(payload))

@@ -150,7 +150,8 @@ class Reference:
         cls.key = named_column(cls.__name__, cls.columns, "key", key)
         if not isinstance(cls.key, Text | Integer):
             raise DeclarationError(
-                f"{cls.__name__}: the key {key!r} is {type(cls.key).__name__}; a reference's key is Text or Integer."
+                f"{cls.__name__}: the key {key!r} is {type(cls.key).__name__}; a reference's key is Text or "
+                "Integer."
             )
 
 
@@ -176,7 +177,8 @@ class Event:
         for name in PROVENANCE:
             if name in cls.columns:
                 raise DeclarationError(
-                    f"{cls.__name__}: a column may not be named {name!r}, every row has one of that name; rename it and "
+                    f"{cls.__name__}: a column may not be named {name!r}, every row has one of that name; "
+                    "rename it and "
                     f"say source={name!r}."
                 )
         event_key = named_column(cls.__name__, cls.columns, "key", key)
@@ -220,13 +222,15 @@ def declared_columns(owner: type) -> dict[str, Column]:
     for name, column in columns.items():
         if not NAME.fullmatch(name):
             raise DeclarationError(
-                f"{owner.__name__}: the column name {name!r} is not lower snake case of at most 40 characters; rename it "
+                f"{owner.__name__}: the column name {name!r} is not lower snake case of at most 40 "
+                "characters; rename it "
                 f"and say source={name!r}."
             )
         if name in TAKEN or name in RESERVED:
             raise DeclarationError(
                 f"{owner.__name__}: a column may not be named {name!r}, "
-                f"{'the class has an attribute' if name in TAKEN else 'SQL has a reserved word'} of that name; rename it "
+                f"{'the class has an attribute' if name in TAKEN else 'SQL has a reserved word'} of that "
+                "name; rename it "
                 f"and say source={name!r}."
             )
         if not column.about.strip():
@@ -276,7 +280,8 @@ class Kinesis(Source):
     def __post_init__(self) -> None:
         if self.provisioned is not None and self.provisioned < 1:
             raise DeclarationError(
-                f"Kinesis: {self.provisioned} shards cannot carry events; say 1 or more, or None for on demand."
+                f"Kinesis: {self.provisioned} shards cannot carry events; say 1 or more, or None for on "
+                "demand."
             )
         if not timedelta(days=1) <= self.retention <= timedelta(days=365):
             raise DeclarationError(
@@ -301,7 +306,8 @@ class Iot(Source):
     def __post_init__(self) -> None:
         if not self.topic or self.topic.startswith(("/", "$")) or " " in self.topic:
             raise DeclarationError(
-                f"Iot: {self.topic!r} is no topic that a device may publish to; say one such as iot/heartrate."
+                f"Iot: {self.topic!r} is no topic that a device may publish to; say one such as "
+                "iot/heartrate."
             )
 
 
@@ -384,7 +390,8 @@ class Pipeline:
             name, _, number = path.partition(".")
             if name not in detectors or not number:
                 raise DeclarationError(
-                    f"{self.name}: {path!r} names none of its detectors ({', '.join(detectors)}); say detector.number=value, "
+                    f"{self.name}: {path!r} names none of its detectors ({', '.join(detectors)}); say "
+                    "detector.number=value, "
                     "as too_hot.above=85."
                 )
             detectors[name] = detectors[name].overridden(number, value)
@@ -392,7 +399,10 @@ class Pipeline:
 
     def _problems(self) -> Iterator[str]:
         if self.name and not NAME.fullmatch(self.name):
-            yield f"the folder's name {self.name!r} is not lower snake case of at most 40 characters; rename the folder."
+            yield (
+                f"the folder's name {self.name!r} is not lower snake case of at most 40 characters; rename "
+                "the folder."
+            )
         if not self.about.strip():
             yield "it says nothing about itself; write about=… in a line."
         if not self.sources:
@@ -407,14 +417,18 @@ class Pipeline:
         seen: set[str] = set()
         for detector in self.detectors:
             if detector.name in seen:
-                yield f"two detectors are named {detector.name!r}; rename one, the name is what an incident is known by."
+                yield (
+                    f"two detectors are named {detector.name!r}; rename one, the name is what an incident "
+                    "is known by."
+                )
             seen.add(detector.name)
             for problem in self._detector_problems(detector):
                 yield f"{detector.name}: {problem}"
         needed = sum(detector.bytes_per_key * detector.max_keys for detector in self.detectors)
         if needed > STATE_BUDGET:
             yield (
-                f"its detectors may keep {needed / 1e6:,.0f} MB of state a shard and {STATE_BUDGET / 1e6:,.0f} MB is the "
+                f"its detectors may keep {needed / 1e6:,.0f} MB of state a shard and "
+                f"{STATE_BUDGET / 1e6:,.0f} MB is the "
                 "budget; lower max_keys of the largest."
             )
 
@@ -430,23 +444,30 @@ class Pipeline:
             known |= set(reference.columns.values())
         for column in keys:
             if column not in self.event.columns.values():
-                yield f"the key {column.label!r} is not a column of {self.event.__name__}; key it by one of them."
+                yield (
+                    f"the key {column.label!r} is not a column of {self.event.__name__}; key it by one of "
+                    "them."
+                )
         for column in [*keys, *detector.reads()]:
             if column not in known:
                 yield (
-                    f"the column {column.label!r} is neither of {self.event.__name__} nor of a reference that one of its "
+                    f"the column {column.label!r} is neither of {self.event.__name__} nor of a reference "
+                    "that one of its "
                     "columns refers to; declare refers_to= on the column that holds its key."
                 )
             elif column.private:
                 yield (
-                    f"the column {column.label!r} is private and what a detector reads can stand in a message; use another "
+                    f"the column {column.label!r} is private and what a detector reads can stand in a "
+                    "message; use another "
                     "column or declare it without private=True."
                 )
         many = next((source for source in self.sources if source.shards != 1), None)
         if many is not None and keys != (self.event.key,):
             yield (
-                f"it is keyed by {', '.join(column.label for column in keys)} and the stream of more than one shard is "
-                f"partitioned by {self.event.key.name}, so no shard sees all of a key; key it by {self.event.key.name} or "
+                f"it is keyed by {', '.join(column.label for column in keys)} and the stream of more than "
+                "one shard is "
+                f"partitioned by {self.event.key.name}, so no shard sees all of a key; key it by "
+                f"{self.event.key.name} or "
                 "use one shard."
             )
         if detector.sms is not None:
@@ -455,12 +476,16 @@ class Pipeline:
     def _sms_problems(self, detector: Detector, keys: tuple[Column, ...]) -> Iterator[str]:
         sms = detector.sms
         if not isinstance(sms, Text) or sms.reference not in self.references:
-            yield "sms= names no Text column of a reference of this event; say the column that holds the mobile number."
+            yield (
+                "sms= names no Text column of a reference of this event; say the column that holds the "
+                "mobile number."
+            )
             return
         holder, _ = self.event.references()[sms.reference]
         if keys != (holder,):
             yield (
-                f"sms= needs the reference {sms.reference!r}, which is looked up by {holder.name!r}; key the detector by "
+                f"sms= needs the reference {sms.reference!r}, which is looked up by {holder.name!r}; key "
+                "the detector by "
                 f"{holder.name!r}."
             )
 

@@ -82,7 +82,8 @@ RESULT_TABLES: Mapping[str, Table] = {
     ),
     "late_event": Table(
         "late_events",
-        "one row per event that came after its window had closed; the event itself is in its pipeline's table",
+        "one row per event that came after its window had closed; the event itself is in its pipeline's "
+        "table",
         (
             TableColumn("pipeline", "string", "the pipeline's name"),
             TableColumn("key", "string", "the event's key"),

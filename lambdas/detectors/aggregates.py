@@ -4,6 +4,7 @@ saved.
 
 from __future__ import annotations
 
+import heapq
 import math
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ from lambdas.columns import Aggregate, Value
 LARGEST = 1e150  # beyond it a sum of squares leaves the range of a double, so such a value is left out
 GAMMA = 1.01 / 0.99  # bucket growth of the quantile sketch: each bucket is within 1 % of its middle
 LOG_GAMMA = math.log(GAMMA)
+MOST_BUCKETS = 300
+SMALLEST = 1e-12
 
 
 class Running(Protocol):
@@ -140,43 +143,56 @@ class Sketch:
     """A quantile within 1 % of its value, from counts in buckets that grow geometrically.
 
     Source: Masson, Rim and Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error
-    guarantees", PVLDB 12 (2019) 2195. Memory: one number a bucket, about 230 buckets for each two orders of
-    magnitude.
+    guarantees", PVLDB 12 (2019) 2195. At most `MOST_BUCKETS` are kept, enough for values that span two and a
+    half orders of magnitude; beyond that the lowest are counted together, so that low quantiles lose first.
     """
 
     __slots__ = ("buckets", "fraction")
 
     def __init__(self, fraction: float, buckets: Any = ()) -> None:
         self.fraction = fraction
-        self.buckets: dict[tuple[int, int], int] = {
-            (sign, bucket): events for sign, bucket, events in buckets
-        }
+        self.buckets: dict[int, int] = dict(buckets)
 
     def take(self, value: Value) -> None:
         if value is None or not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
             return
-        if abs(value) < 1e-12:
-            bucket = (0, 0)
-        else:
-            bucket = (1 if value > 0 else -1, math.ceil(math.log(abs(value)) / LOG_GAMMA))
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+        self._add(bucket_of(value), 1)
 
     def merge(self, other: Sketch) -> None:
         for bucket, events in other.buckets.items():
-            self.buckets[bucket] = self.buckets.get(bucket, 0) + events
+            self._add(bucket, events)
+
+    def _add(self, bucket: int, events: int) -> None:
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + events
+        if len(self.buckets) > MOST_BUCKETS:
+            lowest, second = heapq.nsmallest(2, self.buckets)
+            self.buckets[second] += self.buckets.pop(lowest)
 
     def result(self) -> float | None:
         rank = max(1, math.ceil(self.fraction * sum(self.buckets.values())))
-        for (sign, bucket), events in sorted(
-            self.buckets.items(), key=lambda item: item[0][0] * 1e6 + item[0][0] * item[0][1]
-        ):
-            rank -= events
+        for bucket in sorted(self.buckets):
+            rank -= self.buckets[bucket]
             if rank <= 0:
-                return sign * 2 * GAMMA**bucket / (GAMMA + 1)
+                return middle_of(bucket)
         return None
 
     def save(self) -> Any:
-        return [[sign, bucket, events] for (sign, bucket), events in self.buckets.items()]
+        return [[bucket, events] for bucket, events in self.buckets.items()]
+
+
+def bucket_of(value: float) -> int:
+    """A bucket's number; numbers are in the order of the values, 0 is for what is as good as zero."""
+    if abs(value) < SMALLEST:
+        return 0
+    number = math.ceil(math.log(abs(value) / SMALLEST) / LOG_GAMMA) + 1
+    return number if value > 0 else -number
+
+
+def middle_of(bucket: int) -> float:
+    """The value that is within 1 % of all in the bucket."""
+    if bucket == 0:
+        return 0.0
+    return math.copysign(SMALLEST * 2 * GAMMA ** (abs(bucket) - 1) / (GAMMA + 1), bucket)
 
 
 def running(aggregate: Aggregate, distinct_cap: int, saved: Any = None) -> Running:

@@ -45,8 +45,8 @@ class Sequence(Detector[list[Attempt]]):
     The score is 1. No warm-up. Memory a key: three numbers an attempt, at most `attempts`; the oldest leave
     first. Events are taken in order of their time.
 
-    >>> streak = Sequence(name="streak", steps=[Step(when=Play.won > 0, times=3, unbroken=True)], within=minutes(10),
-    ...                   severity=HIGH, do_first="Look.")
+    >>> wins = Step(when=Play.won > 0, times=3, unbroken=True)
+    >>> streak = Sequence(name="streak", steps=[wins], within=minutes(10), severity=HIGH, do_first="Look.")
     >>> len(find(streak, plays(won=[9, 9, 9, 9]))), len(find(streak, plays(won=[9, 9, -1, 9])))
     (1, 0)
     """
@@ -69,7 +69,10 @@ class Sequence(Detector[list[Attempt]]):
         if not self.steps:
             yield "it has no step; say steps=[Step(when=…)]."
         if self.within <= timedelta(0):
-            yield "within is zero or less, so no two events could match; say how long the steps may take together."
+            yield (
+                "within is zero or less, so no two events could match; say how long the steps may take "
+                "together."
+            )
         if self.attempts < 1:
             yield "attempts is below 1; say how many matches may be under way for a key."
         if self.where is not None:

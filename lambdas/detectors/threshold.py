@@ -35,7 +35,8 @@ class Threshold(Detector[Run]):
     where it fell below), so bands of the severity read like limits. No warm-up. Memory a key: nothing while
     it is as it should be, else three numbers. With a run, events are taken in order of their time.
 
-    >>> hot = Threshold(name="too_hot", when=Reading.temperature >= 30, severity={30: HIGH, 45: CRITICAL}, do_first="Look.")
+    >>> bands = {30: HIGH, 45: CRITICAL}
+    >>> hot = Threshold(name="too_hot", when=Reading.temperature >= 30, severity=bands, do_first="Look.")
     >>> [finding.sentence for finding in find(hot, readings(temperature=[29.9, 31.5]))]
     ['temperature is 31.5 °C; expected below 30 °C.']
     """

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from lambdas.columns import Aggregate, Predicate, Test, Value, Values, number
-from lambdas.detectors.aggregates import Running, running
+from lambdas.detectors.aggregates import MOST_BUCKETS, Running, running
 from lambdas.detectors.detector import Detector, columns_in, reason, score_of, seconds_of, span_words
 from lambdas.model import Clear, Contribution, Finding, Row, Said, WindowResult, literal_problems
 
@@ -50,7 +50,8 @@ class Window(Detector[Panes]):
     warm-up. Memory a key: about 60 bytes an aggregate and open pane; `distinct` up to `distinct_cap` values;
     a `quantile` a number a bucket. Values beyond ±1e150 are left out.
 
-    >>> fast = Window(name="fast", every=seconds(60), when=mean(Beat.heart_rate) > 120, severity=HIGH, do_first="Call.")
+    >>> above = mean(Beat.heart_rate) > 120
+    >>> fast = Window(name="fast", every=seconds(60), when=above, severity=HIGH, do_first="Call.")
     >>> [finding.sentence for finding in find(fast, beats(heart_rate=[118, 130, 128]), until=60)]
     ['mean heart rate is 125.3 bpm over 1 min; expected at most 120 bpm.']
     """
@@ -67,7 +68,7 @@ class Window(Detector[Panes]):
 
     @property
     def bytes_per_key(self) -> int:
-        each = {"distinct": 20 * self.distinct_cap, "quantile": 4_000}
+        each = {"distinct": 20 * self.distinct_cap, "quantile": 16 * MOST_BUCKETS}
         pane = 40 + sum(each.get(aggregate.function, 60) for aggregate in self.aggregates)
         return 60 + pane * (self._panes_a_window + 1)
 
@@ -90,7 +91,10 @@ class Window(Detector[Panes]):
         for aggregate in self.aggregates:
             numeric = aggregate.of is None or aggregate.of.numeric
             if not numeric and aggregate.function != "distinct":
-                yield f"{aggregate.label} is on a column that is no number; count, distinct or a numeric column fit."
+                yield (
+                    f"{aggregate.label} is on a column that is no number; count, distinct or a numeric "
+                    "column fit."
+                )
             if aggregate.that is not None:
                 yield from literal_problems(aggregate.that, aggregates=False)
             if aggregate.fraction is not None and not 0 < aggregate.fraction < 1:
@@ -275,6 +279,6 @@ def reader(aggregate: Aggregate) -> Callable[[Values], Value]:
     if aggregate.that is not None:
         return aggregate.that.compile()
     if aggregate.of is None:
-        return lambda values: None
+        return lambda _: None
     label = aggregate.of.label
     return lambda values: values.get(label)

@@ -49,7 +49,8 @@ class Decoder:
         except Unfit as unfit:
             yield Unreadable(index, sentence(str(unfit)))
         except (ValueError, RecursionError) as error:
-            # A parser's own refusal (a line beyond its limit, nesting beyond its depth) is a bad record, not our fault.
+            # A parser's own refusal (a line beyond its limit, nesting beyond its depth) is a bad record,
+            # not our fault.
             yield Unreadable(index, sentence(f"the record cannot be parsed: {error}"))
 
     def _format(self, data: bytes) -> Format:

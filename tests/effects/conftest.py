@@ -1,0 +1,1 @@
+from tests.effects.support import aws as aws

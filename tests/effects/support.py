@@ -1,0 +1,180 @@
+"""AWS in this process (moto), and clients that fail when told: before the real call, or after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto import mock_aws
+
+from lambdas.effects import clients
+
+BUCKET = "the-bucket"
+_clients: dict[str, Any] = {}  # making one takes longer than most tests
+
+
+def real(service: str) -> Any:
+    if service not in _clients:
+        _clients[service] = boto3.client(service, region_name="eu-central-1")
+    return _clients[service]
+
+
+def refusal(operation: str, code: str, status: int) -> ClientError:
+    """A service's own answer that something went wrong."""
+    answer = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, operation)
+
+
+def silence() -> ReadTimeoutError:
+    """No answer: whether the call was done is not known."""
+    return ReadTimeoutError(endpoint_url="https://aws.example")
+
+
+def always(_request: dict[str, Any]) -> bool:
+    return True
+
+
+@dataclass
+class Fault:
+    operation: str
+    error: Exception
+    is_after: bool
+    times: int
+    when: Callable[[dict[str, Any]], bool]
+
+
+@dataclass
+class Faults:
+    """The faults that are still to come, and the requests that were made, by operation."""
+
+    coming: list[Fault] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    answers: dict[str, Callable[[Any, dict[str, Any]], Any]] = field(default_factory=dict)
+
+    def before(
+        self,
+        operation: str,
+        error: Exception,
+        *,
+        times: int = 1,
+        when: Callable[[dict[str, Any]], bool] = always,
+    ) -> None:
+        """The call fails and nothing was done."""
+        self.coming.append(Fault(operation, error, False, times, when))
+
+    def after(
+        self,
+        operation: str,
+        error: Exception,
+        *,
+        times: int = 1,
+        when: Callable[[dict[str, Any]], bool] = always,
+    ) -> None:
+        """The call was done and its answer is lost."""
+        self.coming.append(Fault(operation, error, True, times, when))
+
+    def answering(self, operation: str, answer: Callable[[Any, dict[str, Any]], Any]) -> None:
+        """Each call of the operation is answered by `answer(real call, request)`."""
+        self.answers[operation] = answer
+
+    def requested(self, operation: str) -> list[dict[str, Any]]:
+        return [request for name, request in self.requests if name == operation]
+
+    def client(self, service: str) -> Any:
+        return Client(real(service), self)
+
+    def call(self, operation: str, do: Callable[..., Any], request: dict[str, Any]) -> Any:
+        self.requests.append((operation, request))
+        fault = next(
+            (one for one in self.coming if one.operation == operation and one.times and one.when(request)),
+            None,
+        )
+        if fault is None:
+            answer = self.answers.get(operation)
+            return do(**request) if answer is None else answer(do, request)
+        fault.times -= 1
+        if fault.is_after:
+            do(**request)
+        raise fault.error
+
+
+class Client:
+    """A boto3 client whose calls go through `Faults`."""
+
+    def __init__(self, client: Any, faults: Faults) -> None:
+        self._client = client
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        known = getattr(self._client, name)
+        if name in ("exceptions", "get_paginator"):
+            return known
+        return lambda **request: self._faults.call(name, known, request)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
+    """An empty account. What the code under test asks of it passes through the faults."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    faults = Faults()
+    monkeypatch.setattr(clients, "client", faults.client)
+    monkeypatch.setattr("lambdas.effects.sending.time.sleep", lambda _seconds: None)
+    with mock_aws():
+        real("s3").create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        yield faults
+
+
+def keys(bucket: str = BUCKET, prefix: str = "") -> list[str]:
+    listed = real("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
+    return [each["Key"] for each in listed.get("Contents", ())]
+
+
+def body(key: str, bucket: str = BUCKET) -> bytes:
+    content: bytes = real("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return content
+
+
+def delivery_stream(name: str) -> str:
+    """A Firehose stream that writes what it is given under its own name into the bucket."""
+    real("firehose").create_delivery_stream(
+        DeliveryStreamName=name,
+        ExtendedS3DestinationConfiguration={
+            "RoleARN": "arn:aws:iam::123456789012:role/firehose",
+            "BucketARN": f"arn:aws:s3:::{BUCKET}",
+            "Prefix": f"{name}/",
+        },
+    )
+    return name
+
+
+def delivered(stream: str) -> list[dict[str, Any]]:
+    """The rows that a delivery stream has written, in order."""
+    written = sorted(
+        real("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{stream}/").get("Contents", ()),
+        key=lambda each: each["LastModified"],
+    )
+    return [json.loads(line) for each in written for line in body(each["Key"]).splitlines()]
+
+
+def fifo_queue() -> str:
+    made = real("sqs").create_queue(QueueName="changes.fifo", Attributes={"FifoQueue": "true"})
+    return str(made["QueueUrl"])
+
+
+def received(url: str) -> list[dict[str, Any]]:
+    """The messages of a queue, taken out of it."""
+    messages: list[dict[str, Any]] = []
+    while batch := real("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in batch:
+            messages.append(json.loads(message["Body"]))
+            real("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return messages

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
 
 from lambdas.columns import DeclarationError
 from stacks.lake import LakeStack
@@ -28,6 +29,8 @@ try:
     for pipeline in settings.pipelines:
         id = f"freshet-{pipeline.name.replace('_', '-')}"
         PipelineStack(app, id, pipeline=pipeline, settings=settings, lake=lake, operators=operators)
+    if app.node.try_get_context("nag"):  # twice the time of the synth, so only where it is asked for
+        cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     app.synth()
 except DeclarationError as error:
     sys.exit(str(error))

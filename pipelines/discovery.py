@@ -1,4 +1,4 @@
-"""Finds pipelines by their folders: a folder with a pipeline.py that says `pipeline = Pipeline(…)` is one, by its name."""
+"""Finds pipelines by their folders: one whose pipeline.py says `pipeline = Pipeline(…)`, by its name."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def names(root: Path | None = None) -> list[str]:
         modules = sorted(folder.glob("*.py"))
         if modules and not (folder / "pipeline.py").exists():
             raise DeclarationError(
-                f"{folder.name}: the folder has {modules[0].name} and no pipeline.py; declare the pipeline in "
-                f"{place(folder.name)}."
+                f"{folder.name}: the folder has {modules[0].name} and no pipeline.py; declare the pipeline "
+                f"in {place(folder.name)}."
             )
     return [folder.name for folder in folders if (folder / "pipeline.py").exists()]
 
@@ -41,7 +41,7 @@ def load(name: str, root: Path | None = None) -> Pipeline:
         raise DeclarationError(f"{name}: there is no such pipeline; {nearest(name, names(root))}.")
     if not NAME.fullmatch(name):
         raise DeclarationError(
-            f"{name}: the folder's name {name!r} is not lower snake case of at most 40 characters; rename the folder."
+            f"{name}: the folder's name {name!r} is not lower snake case of at most 40 characters; rename it."
         )
     try:
         declared = getattr(_module(name, root), "pipeline", None)
@@ -53,14 +53,16 @@ def load(name: str, root: Path | None = None) -> Pipeline:
         ) from error
     except Exception as error:
         raise DeclarationError(
-            f"{name}: {place(name)} cannot be imported, line {_line(error)}: {type(error).__name__}: {error}; mend it there."
+            f"{name}: {place(name)} cannot be imported, line {_line(error)}: "
+            f"{type(error).__name__}: {error}; mend it there."
         ) from error
     if declared is None:
         raise DeclarationError(
             f"{name}: {place(name)} has no global named pipeline; say pipeline = Pipeline(…)."
         )
     raise DeclarationError(
-        f"{name}: in {place(name)} the global pipeline is {type(declared).__name__}; say pipeline = Pipeline(…)."
+        f"{name}: in {place(name)} the global pipeline is of type {type(declared).__name__}; say "
+        "pipeline = Pipeline(…)."
     )
 
 

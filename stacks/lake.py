@@ -26,7 +26,7 @@ PATIENCE = {"incident_change": SOON, "alert": SOON, "finding": SOON}
 class LakeStack(cdk.Stack):
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
         super().__init__(scope, id, description="Freshet: the lake, its catalog and the state of the shards")
-        # One key: a key costs $1 a month, and whoever may read one part of Freshet's data is told so by IAM, not by keys.
+        # One key: each costs $1 a month, and who may read which part of Freshet's data is for IAM to say.
         self.key = kms.Key(
             self,
             "Key",
@@ -47,7 +47,7 @@ class LakeStack(cdk.Stack):
             lifecycle_rules=[s3.LifecycleRule(id="forget", expiration=cdk.Duration.days(90))],
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
-        # Versioned: nothing that Freshet does overwrites an event, so a copy is kept of what somebody else deleted.
+        # Versioned: Freshet itself overwrites nothing here, so only what somebody else deleted costs a copy.
         self.lake = PrivateBucket(
             self,
             "Lake",
@@ -59,8 +59,8 @@ class LakeStack(cdk.Stack):
                 s3.LifecycleRule(id="errors", prefix="errors/", expiration=cdk.Duration.days(90)),
             ],
         )
-        # Neither versioned nor ever expired: an entry of the log is written once under its number, and a quiet shard's
-        # newest base may be as old as its last event. What bases have made superfluous is for the log to delete.
+        # Neither versioned nor expired: an entry of a shard's log is written once under its number, and a
+        # quiet shard's newest base is as old as its last event, so age does not tell what is superfluous.
         self.state = PrivateBucket(self, "State", key=self.key, access_logs=access_logs)
         # A bucket of its own: Lambda asks to list the bucket in which it leaves a batch that failed.
         self.failed = PrivateBucket(

@@ -1,9 +1,10 @@
-"""One pipeline: its stream, its table in the lake, its functions, and the way of its incident changes to people."""
+"""One pipeline: its stream, its table in the lake, its functions, and its incident changes' way to people."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from importlib import import_module
 
 import aws_cdk as cdk
@@ -48,10 +49,13 @@ class PipelineStack(cdk.Stack):
         self._code, self._layer = handler_code(pipeline.name), PackagesLayer(self, "Packages").layer
         existing = settings.existing_streams.get(pipeline.name)
         self.stream = EventStream(self, "Events", pipeline=pipeline, key=lake.key, existing=existing)
+        kinds = Counter[str]()
         for source in pipeline.sources:
-            self._connect(source)
+            kind = type(source).__name__
+            kinds[kind] += 1
+            self._connect(source, f"From{kind}{kinds[kind] if kinds[kind] > 1 else ''}")
         self.references = {
-            name: ReferenceTable(self, _id(reference.__name__), reference=reference, key=lake.key).table
+            name: ReferenceTable(self, _id(reference.__name__), reference=reference, key=lake.key)
             for name, reference in pipeline.references.items()
         }
         alert_time = cdk.Duration.seconds(60)
@@ -62,12 +66,11 @@ class PipelineStack(cdk.Stack):
         self.alert = self._alert(alert_time)
         self._raise_alarms()
 
-    def _connect(self, source: Source) -> None:
+    def _connect(self, source: Source, id: str) -> None:
         """A source's AWS side is the module of `stacks.sources` that has its name."""
-        name = type(source).__name__
-        import_module(f"stacks.sources.{snake(name)}").Source(
+        import_module(f"stacks.sources.{snake(type(source).__name__)}").Source(
             self,
-            f"From{name}",
+            id,
             source=source,
             pipeline=self._pipeline,
             stream=self.stream,
@@ -119,12 +122,11 @@ class PipelineStack(cdk.Stack):
             timeout=cdk.Duration.minutes(2),
             memory=_state_memory(pipeline),
             **self._commit_environment(),
-            FRESHET_REFERENCE_TABLES=self._reference_names(),
+            FRESHET_REFERENCE_TABLES=self._reference_names(*self.references),
         )
         self._grant_commit(handler.role)
-        for table in self.references.values():
-            table.grant(handler.role, "dynamodb:BatchGetItem")
-            self._lake.key.grant_decrypt(handler.role)
+        for reference in self.references.values():
+            reference.grant_lookup(handler.role)
         ShardReader(
             self,
             "DetectRecords",
@@ -165,19 +167,21 @@ class PipelineStack(cdk.Stack):
             FRESHET_TIME_ZONE=self._settings.time_zone,
         )
         QueueReader(self, "AlertChanges", queue=self.changes.queue, handler=handler)
-        operators.incidents.grant(handler.role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-        operators.alerts.grant_publish(handler.role)
-        # The incidents table, the references and the topic are encrypted with the lake's key.
+        operators.grant_incidents(handler.role)
+        # By hand: `grant_publish` allows every action of the key that begins like the one which it needs.
+        iam.Grant.add_to_principal(
+            grantee=handler.role, actions=["sns:Publish"], resource_arns=[operators.alerts.topic_arn]
+        )
         self._lake.key.grant(handler.role, "kms:Decrypt", "kms:GenerateDataKey")
         self._lake.deliveries["alert"].grant_put(handler.role)
         for name in _sms_references(pipeline):
-            self.references[name].grant(handler.role, "dynamodb:GetItem")
+            self.references[name].grant_lookup(handler.role)
         if _sms_references(pipeline):
             handler.role.add_to_policy(
                 iam.PolicyStatement(
                     actions=["sns:Publish"],
-                    # A mobile number has no ARN. Naming what has one leaves numbers alone, so no other topic is reached.
-                    not_resources=["arn:*:sns:*:*:*"],
+                    # A mobile number has no ARN: with all that have one left out, numbers are what remains.
+                    not_resources=[self.format_arn(service="sns", region="*", account="*", resource="*")],
                 )
             )
         return handler
@@ -214,7 +218,7 @@ class PipelineStack(cdk.Stack):
             "FRESHET_CHANGES_QUEUE_URL": self.changes.queue.queue_url,
         }
 
-    def _grant_commit(self, role: iam.IRole) -> None:
+    def _grant_commit(self, role: iam.Role) -> None:
         """What committing to a shard's log and sending its outbox take."""
         state = f"state/{self._pipeline.name}/"
         self._lake.state.grant(role, "s3:GetObject", "s3:PutObject", under=state)
@@ -227,9 +231,7 @@ class PipelineStack(cdk.Stack):
         return self.to_json_string({kind: self._lake.deliveries[kind].name for kind in kinds})
 
     def _reference_names(self, *names: str) -> str:
-        return self.to_json_string(
-            {name: self.references[name].table_name for name in names or self.references}
-        )
+        return self.to_json_string({name: self.references[name].table.table_name for name in names})
 
     def _raise_alarms(self) -> None:
         pipeline = self._pipeline.name
@@ -238,19 +240,19 @@ class PipelineStack(cdk.Stack):
                 self.changes.undelivered.metric_approximate_number_of_messages_visible(period=PERIOD),
                 0,
                 1,
-                f"{pipeline}: an alert could not be delivered. Read why in the log of alert, then redrive its queue.",
+                f"{pipeline}: an alert was not delivered. Read why in the log of alert, then redrive it.",
             ),
             "Behind": (
                 self.detect.function.metric("IteratorAge", statistic="max", period=PERIOD),
                 600_000,
                 2,
-                f"{pipeline}: a shard is read more than 10 minutes late. Look for errors in the log of detect.",
+                f"{pipeline}: a shard is read over 10 minutes late. Look for errors in the log of detect.",
             ),
             "Failing": (
                 self.detect.function.metric_errors(period=PERIOD),
                 0,
                 3,
-                f"{pipeline}: detect has failed for 15 minutes. Look in its log; batches that it gives up lie in the "
+                f"{pipeline}: detect has failed for 15 minutes. Look in its log; what it gives up is in the "
                 "bucket of failed batches.",
             ),
             "Stale": (
@@ -263,7 +265,7 @@ class PipelineStack(cdk.Stack):
                 ),
                 1800,
                 1,
-                f"{pipeline}: events reach the lake more than 30 minutes late. Look in the log of the deliveries.",
+                f"{pipeline}: events reach the lake over 30 minutes late. Look in the log of the deliveries.",
             ),
         }
         for id, (metric, above, periods, do_first) in alarms.items():
@@ -295,6 +297,6 @@ def _sms_references(pipeline: Pipeline) -> list[str]:
 
 
 def _state_memory(pipeline: Pipeline) -> int:
-    """Megabytes: a function's own, and what a shard's state may grow to, some ten bytes for each of the log's."""
+    """Megabytes: a function's own, and what a shard's state may grow to, ten bytes for each of the log's."""
     state = sum(detector.bytes_per_key * detector.max_keys for detector in pipeline.detectors)
     return 512 + 128 * math.ceil(state * 10 / 128e6)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from lambdas.columns import DeclarationError
 from lambdas.model import Pipeline, Severity
+from lambdas.tables import RESULT_TABLES
 from pipelines import discovery
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
@@ -18,6 +19,8 @@ E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}")
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+")
 PLATFORM = "platform"  # the audience of Freshet's own alarms, which no detector speaks to
+# Pipelines whose stack would be called like the lake's or the operators', or their table like one of results.
+TAKEN = {"lake", "operators"} | {shape.name.removesuffix("_events") for shape in RESULT_TABLES.values()}
 KNOWN = ("pipelines", "recipients", "set", "time_zone", "existing_streams")
 
 
@@ -25,7 +28,7 @@ KNOWN = ("pipelines", "recipients", "set", "time_zone", "existing_streams")
 class Recipient:
     """Somebody who is told: by e-mail or by SMS; of all alerts, or of those that every non-empty list allows.
 
-    The audience `platform` gets Freshet's own alarms (an alert undelivered, a shard behind) instead of alerts.
+    The audience `platform` gets Freshet's own alarms (an alert undelivered, a shard behind) and no alerts.
     """
 
     email: str = ""
@@ -62,7 +65,7 @@ class Settings:
 
     @classmethod
     def read(cls, freshet: object, *, pipelines: object = None, numbers: object = None) -> Settings:
-        """Settings from the context `freshet`; `pipelines` and `numbers` are `-c pipelines=a,b` and `-c set=a.b.c=1,…`.
+        """Settings from the context `freshet` and the command line: `-c pipelines=a,b -c set=a.b.c=1`.
 
         Raises `DeclarationError` with one sentence.
         """
@@ -81,6 +84,10 @@ class Settings:
             raise _wrong("freshet.pipelines", f"no pipeline is named; {discovery.nearest('', known)}")
         for name in chosen:
             _known_pipeline("freshet.pipelines", name, known)
+            if name in TAKEN:
+                raise DeclarationError(
+                    f"{name}: Freshet has a stack or a table of that name; rename the folder."
+                )
         overrides = _overrides(
             {**_mapping("freshet.set", given.get("set", {})), **dict(_assignments(numbers))}, known
         )
@@ -121,8 +128,9 @@ class Settings:
                     )
 
 
-def _audiences(pipelines: Any) -> set[str]:
-    return {PLATFORM} | {detector.audience for pipeline in pipelines for detector in pipeline.detectors}
+def _audiences(pipelines: Iterable[Pipeline]) -> set[str]:
+    detectors = [detector for pipeline in pipelines for detector in pipeline.detectors]
+    return {PLATFORM, *(str(getattr(detector, "audience", "")) for detector in detectors)}
 
 
 def _wrong(where: str, what: str) -> DeclarationError:
@@ -163,7 +171,8 @@ def _assignments(numbers: object) -> Iterator[tuple[str, float]]:
         except ValueError:
             raise _wrong(
                 "-c set",
-                f"{assignment!r} sets no number; say pipeline.detector.number=value, as temperature.too_hot.above=32",
+                f"{assignment!r} sets no number; say pipeline.detector.number=value, as "
+                "temperature.too_hot.above=32",
             ) from None
 
 

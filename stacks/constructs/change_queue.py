@@ -11,7 +11,7 @@ TRIES = 12
 
 
 class ChangeQueue(Construct):
-    """A FIFO queue, one incident's changes in order, and the queue in which undeliverable ones wait for a person.
+    """A FIFO queue, one incident's changes in order, and another where undeliverable ones wait for a person.
 
     Senders name the group (the incident) and the deduplication id (incident and version) themselves.
     """

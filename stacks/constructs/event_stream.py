@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from lambdas.columns import DeclarationError
 from lambdas.model import Kinesis, Pipeline
 from stacks.settings import ExistingStream
 
@@ -27,7 +29,13 @@ class EventStream(Construct):
         existing: ExistingStream | None = None,
     ) -> None:
         super().__init__(scope, id)
-        shape = next((source for source in pipeline.sources if isinstance(source, Kinesis)), Kinesis())
+        shapes = [source for source in pipeline.sources if isinstance(source, Kinesis)] or [Kinesis()]
+        if len(shapes) > 1:
+            raise DeclarationError(
+                f"{pipeline.name}: it has {len(shapes)} Kinesis sources, but a pipeline has one stream; "
+                "leave one."
+            )
+        shape = shapes[0]
         self.retention = cdk.Duration.hours(shape.retention.total_seconds() // 3600)
         if existing is not None:
             self.stream: kinesis.IStream = kinesis.Stream.from_stream_attributes(
@@ -50,15 +58,22 @@ class EventStream(Construct):
             encryption_key=key,
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
+        cdk.Validations.of(self.stream).acknowledge(
+            cdk.Acknowledgment(
+                id="AwsSolutions-KDS3",
+                reason="The lake's own key can be refused to a principal and shared with another account; "
+                "Kinesis asks for it every five minutes, so it costs cents.",
+            )
+        )
 
-    def grant_read(self, grantee: cdk.aws_iam.IGrantable, *actions: str) -> None:
+    def grant_read(self, role: iam.Role, *actions: str) -> None:
         """Allow actions on the stream, and to read what it has encrypted."""
-        self.stream.grant(grantee, *actions)
+        self.stream.grant(role, *actions)
         if self.stream.encryption_key is not None:
-            self.stream.encryption_key.grant_decrypt(grantee)
+            self.stream.encryption_key.grant_decrypt(role)
 
-    def grant_put(self, grantee: cdk.aws_iam.IGrantable, *actions: str) -> None:
+    def grant_put(self, role: iam.Role, *actions: str) -> None:
         """Allow actions on the stream, and to encrypt for it."""
-        self.stream.grant(grantee, *actions)
+        self.stream.grant(role, *actions)
         if self.stream.encryption_key is not None:
-            self.stream.encryption_key.grant(grantee, "kms:GenerateDataKey")
+            self.stream.encryption_key.grant(role, "kms:GenerateDataKey")

@@ -16,7 +16,7 @@ PERIOD = cdk.Duration.minutes(1)  # the shortest of EventBridge Scheduler
 
 
 class EveryMinute(Construct):
-    """Invokes a function each minute with the minute's time. A tick that fails is left out: the next one does more."""
+    """Invokes a function each minute with its time. A tick that fails is lost, the next does more."""
 
     def __init__(self, scope: Construct, id: str, *, handler: Handler) -> None:
         super().__init__(scope, id)

@@ -14,7 +14,7 @@ from stacks.constructs.packages_layer import ARCHITECTURE, ROOT, RUNTIME
 
 
 def handler_code(pipeline: str) -> lambda_.Code:
-    """The repository's `lambdas/` and one pipeline's declaration: editing docs, SQL or traffic changes no function."""
+    """`lambdas/` and one pipeline's declaration: editing docs, SQL or traffic changes no function."""
     own = f"pipelines/{pipeline}"
     return lambda_.Code.from_asset(
         str(ROOT),
@@ -72,4 +72,10 @@ class Handler(Construct):
             memory_size=memory,
             timeout=timeout,
             log_group=log_group,
+        )
+        cdk.Validations.of(self.function).acknowledge(
+            cdk.Acknowledgment(
+                id="AwsSolutions-L1",
+                reason="The layer's lock is for this version of Python; both are raised together.",
+            )
         )

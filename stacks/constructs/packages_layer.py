@@ -17,13 +17,13 @@ from lambdas.columns import DeclarationError
 ROOT = Path(__file__).parents[2]
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 ARCHITECTURE = lambda_.Architecture.ARM_64
-# Both names of what Lambda's Amazon Linux 2023 runs: with the older alone pip takes old versions, or finds none.
+# Both names of what Lambda's Amazon Linux 2023 runs: by the older alone pip finds old versions, or none.
 PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
 
 
 @jsii.implements(cdk.ILocalBundling)
 class PipBundling:
-    """Installs the lock's wheels for Lambda, whatever this machine is; nothing is built, so no Docker is needed."""
+    """Installs the lock's wheels for Lambda, whatever this machine is. Nothing is built, so no Docker."""
 
     def __init__(self, lock: Path) -> None:
         self._lock = lock
@@ -47,10 +47,11 @@ class PipBundling:
             *platforms,
         ]
         command += ["--requirement", str(self._lock), "--target", str(Path(output_dir) / "python")]
-        if subprocess.run(command, check=False, stdout=sys.stderr).returncode:
+        done = subprocess.run(command, check=False, stdout=sys.stderr)  # noqa: S603  # no part is input
+        if done.returncode:
             raise DeclarationError(
-                f"{self._lock.relative_to(ROOT)}: pip could not fetch these packages for Lambda, its own words are above; "
-                "see that the package index can be reached, then deploy again."
+                f"{self._lock.relative_to(ROOT)}: pip could not fetch these packages for Lambda, as it says "
+                "above; see that the package index can be reached, then deploy again."
             )
         return True
 
@@ -58,8 +59,8 @@ class PipBundling:
 class PackagesLayer(Construct):
     """A layer of `lambdas/requirements.txt`.
 
-    Only `cdk deploy`, `diff` and `synth` fetch it: the CLI says which stacks it wants bundled, and app.py says none
-    when it runs without the CLI. Then the asset is the lock alone, which is what the laptop and the tests need.
+    Only `cdk deploy`, `diff` and `synth` fetch it: the CLI says which stacks it wants bundled, and app.py
+    says none when it runs without the CLI. Then the asset is the lock alone: laptop and tests need no more.
     """
 
     def __init__(self, scope: Construct, id: str) -> None:

@@ -1,4 +1,4 @@
-"""Firehose into a table of the lake: what is put, or what a stream brings through a transform, as Parquet by the hour."""
+"""Firehose into a table of the lake: what is put, or what a stream brings through a transform, as Parquet."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ READ_STREAM = (
     "kinesis:GetShardIterator",
     "kinesis:ListShards",
 )
-# Conversion wants at least 64 MB; a larger buffer makes fewer, larger files and is reached by busy streams only.
+# Conversion wants at least 64 MB; a larger buffer makes fewer, larger files, and only busy streams fill it.
 BUFFER_MEGABYTES = 128
-# A request and its answer hold 6 MB. Around an event of a few bytes they carry some hundred: record id, metadata and
-# provenance, in base64. So the least that Firehose can be told to hand over at once.
+# A request and its answer hold 6 MB each. Around an event of a few bytes they carry some hundred: record id,
+# metadata and provenance, in base64. So this is the least that Firehose can be told to hand over at once.
 TRANSFORM_MEGABYTES = "0.2"
 TRANSFORM_SECONDS = "60"
 
@@ -155,6 +155,13 @@ class ParquetDelivery(Construct):
             ),
         )
         self.delivery_stream.node.add_dependency(role)
+        if feed is not None:
+            cdk.Validations.of(self.delivery_stream).acknowledge(
+                cdk.Acknowledgment(
+                    id="AwsSolutions-KDF1",
+                    reason="With a Kinesis source Firehose takes no such setting: the stream's own holds.",
+                )
+            )
 
     @property
     def name(self) -> str:

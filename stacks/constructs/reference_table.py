@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
@@ -17,6 +18,7 @@ class ReferenceTable(Construct):
     def __init__(self, scope: Construct, id: str, *, reference: type[Reference], key: kms.IKey) -> None:
         super().__init__(scope, id)
         is_number = isinstance(reference.key, Integer)
+        self._key = key
         self.table = dynamodb.Table(
             self,
             "Table",
@@ -32,3 +34,8 @@ class ReferenceTable(Construct):
             ),
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
+
+    def grant_lookup(self, role: iam.Role) -> None:
+        """Allow reading items by their keys; never a scan of everybody."""
+        self.table.grant(role, "dynamodb:BatchGetItem")
+        self._key.grant_decrypt(role)

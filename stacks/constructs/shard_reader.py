@@ -6,6 +6,7 @@ import math
 from datetime import timedelta
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -13,17 +14,17 @@ from stacks.constructs.bucket import PrivateBucket
 from stacks.constructs.event_stream import EventStream
 from stacks.constructs.handler import Handler
 
-# A shard takes 1,000 records a second, and a batch costs one put however large it is. A larger one would be lost time
-# when it has to be halved for the sake of one record.
+# A shard takes 1,000 records a second, and a batch costs one put however large it is; a larger one would be
+# halved more often for the sake of one record.
 BATCH = 1000
-# Handlers skip what they cannot read, so what fails is nearly always a service that is away: wait for it. A record
-# that does fail by itself is alone after ten halvings, which count as no try.
+# Handlers skip what they cannot read, so what fails is nearly always a service that is away: wait for it. A
+# record that fails by itself is alone after ten halvings, which do not count as tries.
 TRIES = 30
 LONGEST_AGE = cdk.Duration.days(7)  # the most that a mapping takes
 
 
 class ShardReader(Construct):
-    """The event source mapping from a stream to a function; what it gives up lands in `failed` with its payload."""
+    """The event source mapping from a stream to a function; what it gives up lands whole in `failed`."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class ShardReader(Construct):
         stream.stream.grant_read(handler.role)
         # Lambda chooses the key below this prefix, and asks to list the bucket.
         failed.grant(handler.role, "s3:PutObject", under="aws/lambda/")
-        cdk.aws_iam.Grant.add_to_principal(
+        iam.Grant.add_to_principal(
             grantee=handler.role, actions=["s3:ListBucket"], resource_arns=[failed.arn]
         )
         # A record given up an hour before the stream forgets it can still be read again from there.

@@ -12,7 +12,7 @@ from stacks.settings import Recipient
 
 
 class Subscriptions(Construct):
-    """A recipient's non-empty lists become a filter on the attributes `pipeline`, `severity` and `audience`."""
+    """A recipient's non-empty lists become a filter on the attributes pipeline, severity and audience."""
 
     def __init__(
         self, scope: Construct, id: str, *, topic: sns.ITopic, recipients: Sequence[Recipient]

@@ -12,7 +12,7 @@ MOST_BYTES_A_QUERY = 10_000_000_000
 
 
 class Workgroup(Construct):
-    """Every query under its name writes its result, encrypted, into `results`, whatever the client asks for."""
+    """Every query under its name writes its result, encrypted, into `results`, whatever its client says."""
 
     def __init__(self, scope: Construct, id: str, *, name: str, results: PrivateBucket) -> None:
         super().__init__(scope, id)

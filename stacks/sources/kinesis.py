@@ -28,5 +28,5 @@ class Source(Construct):
             cdk.Stack.of(self),
             "StreamName",
             value=stream.stream.stream_name,
-            description=f"Producers of {pipeline.name} put their records here, partitioned by {pipeline.event.key.source}",
+            description=f"Producers put records here, partitioned by {pipeline.event.key.source}",
         )

@@ -1,11 +1,11 @@
 """Every pipeline's cases.yaml, in several batchings: it alerts when it should and is silent when it should.
 
-A case gives events with the fields that matter, in the order of their arrival; `defaults` and the runner fill
-the others. `at` is an event's time and `arrives` its arrival (by default the same, or when the one before
-arrived), both counted from the case's first moment; `times` and `every` repeat an event; `record` is a
-record's text as it is sent. `expect` lists every incident change in order, each with the fields that matter, or
-says `silence`; `unreadable` counts the parts that cannot be read; `until` is when the case ends (by default two
-quiet minutes after its last event).
+A case gives events with the fields that matter, in the order of their arrival; `defaults` and the runner
+fill the others. `at` is an event's time and `arrives` its arrival (by default the same, or when the one
+before arrived), both counted from the case's first moment; `times` and `every` repeat an event; `record` is
+a record's text as it is sent. `expect` lists every incident change in order, each with the fields that
+matter, or says `silence`; `unreadable` counts the parts that cannot be read; `until` is when the case ends
+(by default two quiet minutes after its last event).
 """
 
 from __future__ import annotations

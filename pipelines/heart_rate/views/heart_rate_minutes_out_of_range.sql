@@ -1,0 +1,24 @@
+-- one row per strap and minute whose mean was out of range when the minute was over
+with repeats as (
+    select
+        finding_id,
+        incident_id,
+        key,
+        since,
+        direction,
+        observed,
+        dt,
+        row_number() over (partition by finding_id order by dt) as turn
+    from findings
+    where pipeline = 'heart_rate' and detector = 'out_of_range'
+)
+
+select
+    cast(key as bigint) as device_id,
+    cast(since as timestamp(3)) as minute_start,
+    cast(direction as varchar) as direction,
+    cast(observed as double) as mean_heart_rate,
+    cast(incident_id as varchar) as incident_id,
+    cast(dt as varchar) as dt
+from repeats
+where turn = 1

@@ -1,0 +1,96 @@
+"""The laptop's Kinesis beside moto's: a good producer, and a reader for each consumer of a stream."""
+
+from collections.abc import Iterable, Iterator
+from itertools import count
+from typing import Any
+
+from moto.kinesis.models import Record, Stream, kinesis_backends
+
+from laptop.cloud import Cloud
+from laptop.resources import ACCOUNT
+from laptop.services import NotHonoured
+
+MEBIBYTE = 1024 * 1024
+PUT_RECORDS = 500
+PUT_BYTES = 5 * MEBIBYTE
+PUT_TRIES = 10
+READ_ACTIONS = ("DescribeStream", "GetRecords", "GetShardIterator", "ListShards")
+
+
+class ShardReader:
+    """Reads a stream by shard from checkpoints of its own; a child waits until its parents are drained."""
+
+    def __init__(self, stream: Stream, *, latest: bool = False) -> None:
+        self._shards = stream.shards
+        newest = {shard_id: shard.get_max_sequence_number() for shard_id, shard in self._shards.items()}
+        self._checkpoints = newest if latest else {}
+
+    def waiting(self) -> Iterator[tuple[str, list[Record]]]:
+        """Yield every readable shard that has records after its checkpoint, with those records."""
+        for shard_id, shard in list(self._shards.items()):
+            if self._is_drained(shard.parent) and self._is_drained(shard.adjacent_parent):
+                # moto numbers a shard's records 1, 2, 3 …, so that reading costs no more than what is read.
+                records = []
+                for number in count(self._checkpoints.get(shard_id, 0) + 1):
+                    if number not in shard.records:
+                        break
+                    records.append(shard.records[number])
+                if records:
+                    yield shard_id, records
+
+    def pass_over(self, shard_id: str, record: Record) -> None:
+        """Move a shard's checkpoint to a record: it and all before it are done with."""
+        self._checkpoints[shard_id] = record.sequence_number
+
+    def _is_drained(self, shard_id: str | None) -> bool:
+        shard = self._shards.get(shard_id or "")
+        return not shard or self._checkpoints.get(shard.shard_id, 0) >= shard.get_max_sequence_number()
+
+
+class Kinesis:
+    """Puts records into moto's streams, where they arrive at the simulated time."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def put(self, stream: str, records: Iterable[tuple[str, bytes]]) -> None:
+        """Put (partition key, data) records as a good producer does: in full calls, refused ones again."""
+        batch: list[dict[str, Any]] = []
+        size = 0
+        for partition_key, data in records:
+            weight = len(data) + len(partition_key.encode())
+            if weight > MEBIBYTE:
+                raise ValueError(
+                    f"A record for {stream} with the partition key {partition_key} has {weight:,} bytes; "
+                    f"Kinesis takes {MEBIBYTE:,}. Split or shorten it in the producer."
+                )
+            if len(batch) == PUT_RECORDS or size + weight > PUT_BYTES:
+                self._put(stream, batch)
+                batch, size = [], 0
+            batch.append({"PartitionKey": partition_key, "Data": data})
+            size += weight
+        if batch:
+            self._put(stream, batch)
+
+    def stream_for(self, role: str, service: str, stream: str, *actions: str) -> Stream:
+        """Return moto's stream, by name or ARN, for a service whose role trusts it and may do that."""
+        streams = kinesis_backends[ACCOUNT][self._cloud.region].streams
+        name = stream.rpartition("/")[2]
+        if name not in streams:
+            raise NotHonoured(f"There is no stream {name} on the laptop. Deploy the stack that creates it.")
+        with self._cloud.policies.acting_as(role, service=service):
+            for action in actions:
+                self._cloud.policies.require(role, f"kinesis:{action}", streams[name].arn)
+        return streams[name]
+
+    def _put(self, stream: str, batch: list[dict[str, Any]]) -> None:
+        for _ in range(PUT_TRIES):
+            answer = self._cloud.client("kinesis").put_records(StreamName=stream, Records=batch)
+            if not answer["FailedRecordCount"]:
+                return
+            results = zip(batch, answer["Records"], strict=True)
+            batch = [record for record, result in results if "ErrorCode" in result]
+        raise RuntimeError(
+            f"The stream {stream} refused {len(batch)} records {PUT_TRIES} times. "
+            "Give it more shards, or send slower."
+        )

@@ -1,0 +1,628 @@
+"""Batches reach functions from shards and queues as Lambda's event source mappings bring them."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from laptop.kinesis import MEBIBYTE
+from laptop.mapping import EventSourceMappings
+from laptop.policies import PolicyError
+from laptop.services import NotHonoured
+from tests.laptop.small_cloud import TEN, SmallCloud, small_cloud
+
+REPORTS: dict[str, Any] = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
+
+
+@pytest.fixture
+def cloud() -> Iterator[SmallCloud]:
+    with small_cloud() as cloud:
+        yield cloud
+
+
+def mapped(
+    cloud: SmallCloud,
+    source: str,
+    handler: Callable[[Any], Any],
+    *,
+    role: dict[str, Any] | None = None,
+    **properties: Any,
+) -> EventSourceMappings:
+    function = cloud.function("handler", handler, **role or {})
+    from_stream = (
+        {"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": 0} if ":kinesis:" in source else {}
+    )
+    own = {"EventSourceArn": source, "FunctionName": function, **from_stream, **properties}
+    cloud.add("AWS::Lambda::EventSourceMapping", "Mapping", own, physical_id="0f0f-uuid")
+    return EventSourceMappings(cloud, cloud.invoke, cloud.kinesis)
+
+
+class Seen:
+    """A handler that remembers the data of each batch and then does what `after` says with it."""
+
+    def __init__(self, after: Callable[[list[str]], Any] = lambda _: None) -> None:
+        self.batches: list[list[str]] = []
+        self.events: list[dict[str, Any]] = []
+        self._after = after
+
+    def __call__(self, event: dict[str, Any]) -> Any:
+        self.events.append(event)
+        records = event["Records"]
+        data = [
+            base64.b64decode(r["kinesis"]["data"]).decode() if "kinesis" in r else r["body"] for r in records
+        ]
+        self.batches.append(data)
+        return self._after(data)
+
+    @property
+    def handled(self) -> list[str]:
+        return [one for batch in self.batches for one in batch]
+
+
+def failing_on(poison: str) -> Callable[[list[str]], None]:
+    def after(batch: list[str]) -> None:
+        if poison in batch:
+            raise ValueError(f"cannot digest {poison}")
+
+    return after
+
+
+def put(cloud: SmallCloud, *data: str, key: str = "k") -> None:
+    cloud.kinesis.put("events", [(key, one.encode()) for one in data])
+
+
+def reporting(*identifiers: object, name: str = "itemIdentifier") -> dict[str, Any]:
+    return {"batchItemFailures": [{name: identifier} for identifier in identifiers]}
+
+
+# From Kinesis
+
+
+def test_event_is_shaped_as_lambdas(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    source = cloud.stream("events")
+    mappings = mapped(cloud, source, seen)
+    cloud.wait(1.25)
+    put(cloud, "a", key="sensor-1")
+    # when
+    moved = mappings.pump(cloud.wait(5))
+    # then
+    assert moved == 1
+    assert seen.events == [
+        {
+            "Records": [
+                {
+                    "kinesis": {
+                        "kinesisSchemaVersion": "1.0",
+                        "partitionKey": "sensor-1",
+                        "sequenceNumber": "1",
+                        "data": "YQ==",
+                        "approximateArrivalTimestamp": TEN + 1.25,
+                    },
+                    "eventSource": "aws:kinesis",
+                    "eventVersion": "1.0",
+                    "eventID": "shardId-000000000000:1",
+                    "eventName": "aws:kinesis:record",
+                    "invokeIdentityArn": "arn:aws:iam::123456789012:role/handler-role",
+                    "awsRegion": "us-east-1",
+                    "eventSourceARN": source,
+                }
+            ]
+        }
+    ]
+
+
+def test_record_from_before_the_mapping_is_read(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    source = cloud.stream("events")
+    put(cloud, "early")
+    # when
+    mapped(cloud, source, seen).pump(cloud.clock.now)
+    # then
+    assert seen.handled == ["early"]
+
+
+def test_batch_goes_when_it_is_full_or_its_oldest_record_has_waited(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    mappings = mapped(cloud, cloud.stream("events"), seen, BatchSize=3, MaximumBatchingWindowInSeconds=10)
+    put(cloud, "a", "b", "c", "d")
+    # when, then
+    assert mappings.pump(cloud.clock.now) == 3
+    cloud.wait(9)
+    put(cloud, "e")
+    assert mappings.pump(cloud.clock.now) == 0
+    assert mappings.pump(cloud.wait(1)) == 2
+    assert seen.batches == [["a", "b", "c"], ["d", "e"]]
+
+
+def test_drain_waits_for_no_window(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    mappings = mapped(cloud, cloud.stream("events"), seen, MaximumBatchingWindowInSeconds=300)
+    put(cloud, "a")
+    # when, then
+    assert (mappings.drain(), mappings.drain(), seen.batches) == (1, 0, [["a"]])
+
+
+def test_batch_holds_six_megabytes_of_payload(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    mappings = mapped(cloud, cloud.stream("events"), seen, MaximumBatchingWindowInSeconds=300)
+    put(cloud, *["x" * 1_000_000] * 9)
+    # when
+    mappings.pump(cloud.clock.now)
+    # then: a million bytes are 1.33 MB in base64
+    assert [len(batch) for batch in seen.batches] == [4, 4]
+
+
+def test_partial_failure_is_retried_from_the_lowest_number(cloud: SmallCloud) -> None:
+    # given
+    answers = [reporting("11", "9"), None]
+    seen = Seen(lambda _: answers.pop(0))
+    mappings = mapped(cloud, cloud.stream("events"), seen, MaximumRetryAttempts=1, **REPORTS)
+    put(cloud, *"abcdefghijkl")
+    # when
+    mappings.pump(cloud.clock.now)
+    # then: sequence numbers are compared as numbers, "9" before "11"
+    assert seen.batches == [list("abcdefghijkl"), list("ijkl")]
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"batchItemFailures": []}, {"batchItemFailures": None}])
+def test_empty_answer_is_success(cloud: SmallCloud, answer: Any) -> None:
+    # given
+    seen = Seen(lambda _: answer)
+    mappings = mapped(cloud, cloud.stream("events"), seen, MaximumRetryAttempts=3, **REPORTS)
+    put(cloud, "a", "b")
+    # when
+    mappings.pump(cloud.clock.now)
+    # then
+    assert seen.batches == [["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    "answer", [reporting("99"), reporting(""), reporting(None), reporting("2", name="itemId"), "done", ["2"]]
+)
+def test_unreadable_answer_fails_the_whole_batch(cloud: SmallCloud, answer: Any) -> None:
+    # given
+    answers = [answer, None]
+    seen = Seen(lambda _: answers.pop(0))
+    mappings = mapped(cloud, cloud.stream("events"), seen, MaximumRetryAttempts=1, **REPORTS)
+    put(cloud, "a", "b", "c")
+    # when
+    mappings.pump(cloud.clock.now)
+    # then
+    assert seen.batches == [["a", "b", "c"]] * 2
+
+
+def test_answer_means_nothing_to_a_mapping_that_asks_for_none(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen(lambda _: reporting("1"))
+    mappings = mapped(cloud, cloud.stream("events"), seen, MaximumRetryAttempts=3)
+    put(cloud, "a")
+    # when
+    mappings.pump(cloud.clock.now)
+    # then
+    assert seen.batches == [["a"]]
+
+
+def test_poison_is_alone_after_bisecting_and_all_others_pass(cloud: SmallCloud) -> None:
+    # given
+    failures = cloud.bucket("failed")
+    seen = Seen(failing_on("c"))
+    mappings = mapped(
+        cloud,
+        cloud.stream("events"),
+        seen,
+        BisectBatchOnFunctionError=True,
+        MaximumRetryAttempts=1,
+        DestinationConfig={"OnFailure": {"Destination": failures}},
+    )
+    put(cloud, "a", "b", "c", "d")
+    # when
+    moved = mappings.pump(cloud.clock.now)
+    # then: halving spends no retry, in order, and only the poison is tried again by itself
+    assert seen.batches == [["a", "b", "c", "d"], ["a", "b"], ["c", "d"], ["c"], ["c"], ["d"]]
+    assert moved == 4
+    (document,) = map(json.loads, cloud.objects("failed").values())
+    assert document["KinesisBatchInfo"]["startSequenceNumber"] == "3"
+    assert document["KinesisBatchInfo"]["batchSize"] == 1
+
+
+@pytest.mark.parametrize(
+    ("bisects", "batches"), [(True, [["a", "b", "c"], ["b", "c"]]), (False, [["a", "b", "c"]])]
+)
+def test_bisecting_at_a_returned_number_spends_no_retry(
+    cloud: SmallCloud, bisects: bool, batches: list[list[str]]
+) -> None:
+    # given
+    answers = [reporting("2"), None]
+    seen = Seen(lambda _: answers.pop(0))
+    mappings = mapped(cloud, cloud.stream("events"), seen, BisectBatchOnFunctionError=bisects, **REPORTS)
+    put(cloud, "a", "b", "c")
+    # when
+    mappings.pump(cloud.clock.now)
+    # then
+    assert seen.batches == batches
+
+
+def test_given_up_batch_lands_in_s3_with_its_payload_and_the_shard_goes_on(cloud: SmallCloud) -> None:
+    # given
+    failures = {"OnFailure": {"Destination": cloud.bucket("failed")}}
+    seen = Seen(failing_on("b"))
+    source = cloud.stream("events")
+    mappings = mapped(cloud, source, seen, BatchSize=2, MaximumRetryAttempts=2, DestinationConfig=failures)
+    put(cloud, "a")
+    cloud.wait(1.5)
+    put(cloud, "b", "c")
+    # when
+    mappings.pump(cloud.wait(2))
+    # then
+    assert seen.batches == [["a", "b"], ["a", "b"], ["a", "b"], ["c"]]
+    ((key, body),) = cloud.objects("failed").items()
+    name = r"aws/lambda/0f0f-uuid/shardId-000000000000/2026/01/05/2026-01-05T10\.00\.03-[0-9a-f-]{36}"
+    assert re.fullmatch(name, key)
+    document = json.loads(body)
+    assert re.fullmatch(r"[0-9a-f-]{36}", document["requestContext"].pop("requestId"))
+    assert json.loads(document.pop("payload")) == seen.events[0]
+    assert document == {
+        "requestContext": {
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:handler",
+            "condition": "RetryAttemptsExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "version": "1.0",
+        "timestamp": "2026-01-05T10:00:03.500Z",
+        "KinesisBatchInfo": {
+            "shardId": "shardId-000000000000",
+            "startSequenceNumber": "1",
+            "endSequenceNumber": "2",
+            "approximateArrivalOfFirstRecord": "2026-01-05T10:00:00.000Z",
+            "approximateArrivalOfLastRecord": "2026-01-05T10:00:01.500Z",
+            "batchSize": 2,
+            "streamArn": source,
+        },
+    }
+
+
+def test_record_older_than_the_limit_is_set_aside_unseen(cloud: SmallCloud) -> None:
+    # given
+    failures = {"OnFailure": {"Destination": cloud.bucket("failed")}}
+    seen = Seen()
+    mappings = mapped(
+        cloud, cloud.stream("events"), seen, MaximumRecordAgeInSeconds=60, DestinationConfig=failures
+    )
+    put(cloud, "old")
+    cloud.wait(30)
+    put(cloud, "young")
+    # when
+    mappings.pump(cloud.wait(31))
+    # then
+    assert seen.batches == [["young"]]
+    (document,) = map(json.loads, cloud.objects("failed").values())
+    assert document["requestContext"]["condition"] == "RecordAgeExceeded"
+    assert document["KinesisBatchInfo"]["endSequenceNumber"] == "1"
+    assert "responseContext" not in document
+
+
+def test_failures_are_written_with_the_functions_role(cloud: SmallCloud) -> None:
+    # given
+    failures = {"OnFailure": {"Destination": cloud.bucket("failed")}}
+    role = {"denied": "s3:PutObject"}
+    stream = cloud.stream("events")
+    mappings = mapped(cloud, stream, Seen(failing_on("a")), role=role, DestinationConfig=failures)
+    put(cloud, "a")
+    # when, then
+    with pytest.raises(ClientError, match="s3:PutObject"):
+        mappings.pump(cloud.clock.now)
+
+
+def test_children_are_read_after_their_parent_is_drained(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    mappings = mapped(cloud, cloud.stream("events"), seen, BatchSize=2, MaximumBatchingWindowInSeconds=10)
+    put(cloud, "parent")
+    half = str(2**127)
+    cloud.client("kinesis").split_shard(
+        StreamName="events", ShardToSplit="shardId-000000000000", NewStartingHashKey=half
+    )
+    put(cloud, "child", "child")
+    # when, then: the child's batch is full, but the parent's record still waits for more
+    assert mappings.pump(cloud.wait(9)) == 0
+    assert mappings.pump(cloud.wait(1)) == 3
+    assert seen.batches == [["parent"], ["child", "child"]]
+
+
+def test_each_mapping_has_its_own_checkpoints(cloud: SmallCloud) -> None:
+    # given
+    first, second = Seen(), Seen()
+    source = cloud.stream("events")
+    slow = mapped(cloud, source, first, MaximumBatchingWindowInSeconds=60)
+    fast = mapped(cloud, source, second)
+    put(cloud, "a")
+    # when
+    fast.pump(cloud.clock.now)
+    cloud.wait(60)
+    put(cloud, "b")
+    # then
+    assert (fast.pump(cloud.clock.now), slow.pump(cloud.clock.now)) == (1, 2)
+
+
+def test_disabled_mapping_reads_nothing(cloud: SmallCloud) -> None:
+    # given
+    mappings = mapped(cloud, cloud.stream("events"), Seen(), Enabled=False)
+    put(cloud, "a")
+    # when, then
+    assert (mappings.pump(cloud.clock.now), mappings.drain()) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("properties", "named"),
+    [
+        ({"TumblingWindowInSeconds": 60}, "TumblingWindowInSeconds"),
+        ({"FilterCriteria": {}}, "FilterCriteria"),
+        ({"ParallelizationFactor": 2}, "ParallelizationFactor"),
+        ({"StartingPosition": "LATEST"}, "StartingPosition"),
+        ({"MaximumRetryAttempts": -1}, "MaximumRetryAttempts"),
+        ({"FunctionResponseTypes": ["Other"]}, "FunctionResponseTypes"),
+        ({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:1:q"}}}, "sqs"),
+    ],
+)
+def test_property_that_is_not_imitated_is_named(
+    cloud: SmallCloud, properties: dict[str, Any], named: str
+) -> None:
+    source = cloud.stream("events")
+    with pytest.raises(NotHonoured, match=named):
+        mapped(cloud, source, Seen(), **properties)
+
+
+def test_source_that_is_not_imitated_is_named(cloud: SmallCloud) -> None:
+    with pytest.raises(NotHonoured, match="dynamodb"):
+        mapped(cloud, "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/1", Seen())
+
+
+def test_role_that_may_not_read_the_stream_stops_the_mapping(cloud: SmallCloud) -> None:
+    source = cloud.stream("events")
+    with pytest.raises(ClientError, match="kinesis:GetRecords"):
+        mapped(cloud, source, Seen(), role={"denied": "kinesis:GetRecords"})
+
+
+def test_role_that_does_not_trust_lambda_stops_the_mapping(cloud: SmallCloud) -> None:
+    source = cloud.stream("events")
+    with pytest.raises(PolicyError, match=r"lambda\.amazonaws\.com"):
+        mapped(cloud, source, Seen(), role={"trusts": ["ec2.amazonaws.com"]})
+
+
+# The producer
+
+
+class HalfRefusing:
+    """A Kinesis client that, once, lets only every other record of a call through."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.sizes: list[int] = []
+
+    def put_records(self, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self.sizes.append(len(Records))
+        passed = Records if len(self.sizes) > 1 else Records[::2]
+        self._real.put_records(StreamName=StreamName, Records=passed)
+        error = {"ErrorCode": "ProvisionedThroughputExceededException"}
+        results = [{"SequenceNumber": "1"} if record in passed else error for record in Records]
+        return {"FailedRecordCount": len(Records) - len(passed), "Records": results}
+
+
+def test_producer_puts_refused_records_again_and_only_those(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    mappings = mapped(cloud, cloud.stream("events"), seen)
+    client = cloud._clients["kinesis"] = HalfRefusing(cloud.client("kinesis"))
+    # when
+    put(cloud, "a", "b", "c", "d", "e")
+    mappings.pump(cloud.clock.now)
+    # then
+    assert client.sizes == [5, 2]
+    assert sorted(seen.handled) == ["a", "b", "c", "d", "e"]
+
+
+def test_producer_fills_calls_of_500_records_and_5_mebibytes(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    mappings = mapped(cloud, cloud.stream("events"), seen, BatchSize=10_000)
+    # when: moto refuses a call that is larger than Kinesis takes
+    put(cloud, *map(str, range(1_201)))
+    put(cloud, *["x" * (MEBIBYTE - 1)] * 11)
+    # then
+    assert mappings.pump(cloud.clock.now) == 1_212
+
+
+def test_producer_refuses_a_record_longer_than_kinesis_takes(cloud: SmallCloud) -> None:
+    cloud.stream("events")
+    with pytest.raises(ValueError, match=r"1,048,577 bytes.*Split or shorten"):
+        put(cloud, "x" * MEBIBYTE)
+
+
+# From SQS
+
+
+@pytest.fixture
+def queue(cloud: SmallCloud) -> str:
+    """A FIFO queue with a visibility timeout of 30 s that gives a message up after three receives."""
+    sqs, fifo = cloud.client("sqs"), {"FifoQueue": "true"}
+    sqs.create_queue(QueueName="dead.fifo", Attributes=fifo)
+    arn = "arn:aws:sqs:us-east-1:123456789012:"
+    redrive = json.dumps({"deadLetterTargetArn": f"{arn}dead.fifo", "maxReceiveCount": 3})
+    attributes = {**fifo, "RedrivePolicy": redrive, "VisibilityTimeout": "30"}
+    sqs.create_queue(QueueName="changes.fifo", Attributes=attributes)
+    return f"{arn}changes.fifo"
+
+
+def send(cloud: SmallCloud, *bodies: str) -> None:
+    """Send messages whose group is their first letter."""
+    sqs = cloud.client("sqs")
+    url = sqs.get_queue_url(QueueName="changes.fifo")["QueueUrl"]
+    for body in bodies:
+        sqs.send_message(
+            QueueUrl=url,
+            MessageBody=body,
+            MessageGroupId=body[0],
+            MessageDeduplicationId=f"{body}-id",
+            MessageAttributes={"kind": {"DataType": "String", "StringValue": "opened"}},
+        )
+
+
+def waiting(cloud: SmallCloud, name: str) -> list[str]:
+    sqs = cloud.client("sqs")
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get(
+        "Messages", []
+    )
+    return [message["Body"] for message in messages]
+
+
+def failed_bodies(*bodies: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def handler(event: dict[str, Any]) -> dict[str, Any]:
+        return reporting(*[record["messageId"] for record in event["Records"] if record["body"] in bodies])
+
+    return handler
+
+
+def test_queue_event_is_shaped_as_lambdas(cloud: SmallCloud, queue: str) -> None:
+    # given
+    seen = Seen()
+    mappings = mapped(cloud, queue, seen)
+    send(cloud, "a1")
+    # when
+    assert mappings.pump(cloud.wait(1)) == 1
+    # then
+    (record,) = seen.events[0]["Records"]
+    assert record.pop("messageId")
+    assert record.pop("receiptHandle")
+    assert record["attributes"].pop("SequenceNumber")
+    assert record["attributes"].pop("SenderId")
+    assert record == {
+        "body": "a1",
+        "attributes": {
+            "ApproximateFirstReceiveTimestamp": str(round((TEN + 1) * 1000)),
+            "ApproximateReceiveCount": "1",
+            "MessageDeduplicationId": "a1-id",
+            "MessageGroupId": "a",
+            "SentTimestamp": str(round(TEN * 1000)),
+        },
+        "messageAttributes": {
+            "kind": {
+                "dataType": "String",
+                "stringValue": "opened",
+                "stringListValues": [],
+                "binaryListValues": [],
+            }
+        },
+        "md5OfBody": "8a8bb7cd343aa2ad99b7d762030857a2",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue,
+        "awsRegion": "us-east-1",
+    }
+    assert waiting(cloud, "changes.fifo") == []
+
+
+def test_failed_message_holds_its_group_until_its_visibility_timeout(cloud: SmallCloud, queue: str) -> None:
+    # given
+    works = [False]
+
+    def after(batch: list[str]) -> None:
+        if "a1" in batch and not works[0]:
+            raise ConnectionError("away")
+
+    seen = Seen(after)
+    mappings = mapped(cloud, queue, seen, BatchSize=2)
+    send(cloud, "a1", "a2", "a3", "b1")
+    # when
+    mappings.pump(cloud.clock.now)
+    mappings.pump(cloud.wait(29))
+    # then: nobody overtakes in the group, others are not held up
+    assert seen.batches == [["a1", "a2"], ["b1"]]
+    # when
+    works[0] = True
+    mappings.pump(cloud.wait(2))
+    # then
+    assert seen.batches[2:] == [["a1", "a2"], ["a3"]]
+    assert seen.events[2]["Records"][0]["attributes"]["ApproximateReceiveCount"] == "2"
+
+
+def test_only_reported_messages_come_again(cloud: SmallCloud, queue: str) -> None:
+    # given
+    seen: list[list[str]] = []
+
+    def handler(event: dict[str, Any]) -> dict[str, Any]:
+        seen.append([record["body"] for record in event["Records"]])
+        return failed_bodies("b1")(event) if len(seen) == 1 else {}
+
+    mappings = mapped(cloud, queue, handler, **REPORTS)
+    send(cloud, "a1", "b1", "c1")
+    # when
+    mappings.pump(cloud.clock.now)
+    mappings.pump(cloud.wait(31))
+    # then
+    assert seen == [["a1", "b1", "c1"], ["b1"]]
+
+
+@pytest.mark.parametrize("answer", [reporting("unknown"), reporting(""), reporting("x", name="itemId")])
+def test_unreadable_answer_brings_all_messages_again(cloud: SmallCloud, queue: str, answer: Any) -> None:
+    # given
+    answers = [answer, {}]
+    seen = Seen(lambda _: answers.pop(0))
+    mappings = mapped(cloud, queue, seen, **REPORTS)
+    send(cloud, "a1", "b1")
+    # when
+    mappings.pump(cloud.clock.now)
+    mappings.pump(cloud.wait(31))
+    # then
+    assert seen.batches == [["a1", "b1"]] * 2
+
+
+def test_message_that_keeps_failing_goes_to_the_dead_letters(cloud: SmallCloud, queue: str) -> None:
+    # given
+    seen = Seen(failing_on("a1"))
+    mappings = mapped(cloud, queue, seen, BatchSize=1)
+    send(cloud, "a1", "a2")
+    # when
+    for _ in range(4):
+        mappings.pump(cloud.wait(31))
+    # then
+    assert seen.batches == [["a1"], ["a1"], ["a1"], ["a2"]]
+    assert waiting(cloud, "dead.fifo") == ["a1"]
+
+
+def test_drain_ends_with_empty_queue_and_dead_letters(cloud: SmallCloud, queue: str) -> None:
+    # given
+    mappings = mapped(cloud, queue, failed_bodies("b1"), **REPORTS)
+    send(cloud, "a1", "b1", "b2")
+    mappings.pump(cloud.clock.now)
+    # when
+    mappings.drain()
+    # then
+    assert waiting(cloud, "changes.fifo") == []
+    assert waiting(cloud, "dead.fifo") == ["b1"]
+
+
+def test_messages_are_received_with_the_functions_role(cloud: SmallCloud, queue: str) -> None:
+    # given
+    mappings = mapped(cloud, queue, Seen(), role={"denied": "sqs:DeleteMessage"})
+    send(cloud, "a1")
+    # when, then
+    with pytest.raises(ClientError, match="sqs:DeleteMessage"):
+        mappings.pump(cloud.clock.now)
+
+
+@pytest.mark.parametrize("name", ["plain", "endless.fifo"])
+def test_queue_that_is_not_fifo_or_has_no_dead_letters_is_refused(cloud: SmallCloud, name: str) -> None:
+    cloud.client("sqs").create_queue(QueueName=name, Attributes={"FifoQueue": "true"} if "." in name else {})
+    with pytest.raises(NotHonoured, match=name):
+        mapped(cloud, f"arn:aws:sqs:us-east-1:123456789012:{name}", Seen())

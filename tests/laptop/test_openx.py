@@ -1,0 +1,111 @@
+"""JSON values become column values as leniently as by the OpenX SerDe, and no more so."""
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from laptop.openx import Converter, Unfit
+from laptop.services import NotHonoured
+
+# 2026-01-01T10:00:00Z
+TEN = 1_767_261_600_000
+
+
+@pytest.mark.parametrize(
+    ("hive", "text", "value"),
+    [
+        ("string", '"a"', "a"),
+        ("string", "1", "1"),
+        ("string", "true", "true"),
+        ("string", '{"b": [1]}', '{"b":[1]}'),
+        ("int", "-2147483648", -(2**31)),
+        ("int", '"12"', 12),
+        ("bigint", "9007199254740993", 9_007_199_254_740_993),
+        ("bigint", '"-9223372036854775808"', -(2**63)),
+        ("double", "1", 1.0),
+        ("double", '"1.5e3"', 1500.0),
+        ("boolean", "true", True),
+        ("boolean", '"false"', False),
+        ("timestamp", '"2026-01-01 10:00:00"', TEN),
+        ("timestamp", '"2026-1-1 10:00:00.5"', TEN + 500),
+        ("timestamp", '"2026-01-01T10:00:00Z"', TEN),
+        ("timestamp", '"2026-01-01T10:00:00.123456789Z"', TEN + 123),
+        ("timestamp", "1767261600", TEN),
+        ("timestamp", "1767261600123", TEN + 123),
+        ("timestamp", "1767261600.25", TEN + 250),
+        ("timestamp", '"1767261600"', TEN),
+        ("array<int>", "[1, null]", [1, None]),
+        ("array<int>", '"7"', [7]),
+        ("map<string,double>", '{"K": "1.5"}', [("K", 1.5)]),
+        ("struct<a:int,b:array<string>>", '{"A": "1", "B": 2, "c": 3}', {"a": 1, "b": ["2"]}),
+        ("struct<a:int,b:string>", "[1]", {"a": 1, "b": None}),
+        ("array<struct<a:map<string,array<int>>,b:int>>", '{"b": 1}', [{"a": None, "b": 1}]),
+        ("int", "null", None),
+    ],
+)
+def test_value_is_read_by_its_columns_type(hive: str, text: str, value: Any) -> None:
+    converter = Converter([("Column", hive)])
+    (row,) = converter.rows(f'{{"COLUMN": {text}}}'.encode())
+    assert row == {"column": value}
+    # What was read can be written.
+    assert parquet.ParquetFile(BytesIO(converter.parquet([row]))).metadata.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("hive", "text"),
+    [
+        ("int", "2147483648"),
+        ("int", "1.5"),
+        ("int", "true"),
+        ("int", '"1_000"'),
+        ("int", '""'),
+        ("bigint", '"9223372036854775808"'),
+        ("double", '"warm"'),
+        ("double", '"1_0"'),
+        ("double", "false"),
+        ("double", "[1]"),
+        ("boolean", "1"),
+        ("boolean", '"yes"'),
+        ("timestamp", '"2026-01-01T10:00:00+09:00"'),
+        ("timestamp", '"2026-01-01T10:00:00"'),
+        ("timestamp", '"2026-01-01"'),
+        ("timestamp", '"2026-02-30 10:00:00"'),
+        ("timestamp", "true"),
+        ("array<int>", '["a"]'),
+        ("map<string,int>", "[1]"),
+        ("struct<a:int>", "1"),
+    ],
+)
+def test_value_that_does_not_fit_is_malformed(hive: str, text: str) -> None:
+    with pytest.raises(Unfit) as caught:
+        Converter([("column", hive)]).rows(f'{{"column": {text}}}'.encode())
+    assert caught.value.code == "DataFormatConversion.MalformedData"
+
+
+@pytest.mark.parametrize(
+    "record", [b'{"a": 1', b"{'a': 1}", b'{"a": 1}}', b"\xff", b'{"a": NaN}', b'{"a": "\\ud800"}']
+)
+def test_record_that_is_no_json_cannot_be_parsed(record: bytes) -> None:
+    with pytest.raises(Unfit) as caught:
+        Converter([("a", "string")]).rows(record)
+    assert caught.value.code == "DataFormatConversion.ParseError"
+
+
+def test_array_is_not_several_records() -> None:
+    with pytest.raises(Unfit, match="no object"):
+        Converter([("a", "int")]).rows(b'[{"a": 1}, {"a": 2}]')
+
+
+def test_record_fails_as_a_whole() -> None:
+    with pytest.raises(Unfit):
+        Converter([("a", "int")]).rows(b'{"a": 1}{"a": "x"}')
+
+
+@pytest.mark.parametrize(
+    "hive", ["decimal(10,2)", "map<int,int>", "array<>", "array<int,int>", "int<int>", "date"]
+)
+def test_type_that_is_not_converted_is_named(hive: str) -> None:
+    with pytest.raises(NotHonoured, match="Use these"):
+        Converter([("a", hive)])

@@ -1,0 +1,544 @@
+"""Records reach the lake as by Firehose: buffered, transformed, converted to Parquet, by arrival hour."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from pyarrow import parquet
+
+from laptop.firehose import Firehose
+from laptop.services import NotHonoured
+from tests.laptop.small_cloud import TEN, SmallCloud, small_cloud
+
+COLUMNS = {"sensor": "string", "degrees": "double", "at": "timestamp"}
+TIME = "dt=!{timestamp:yyyy-MM-dd-HH}/"
+Handler = Callable[[Any], Any]
+
+
+@pytest.fixture
+def cloud() -> Iterator[SmallCloud]:
+    with small_cloud() as cloud:
+        cloud.bucket("lake")
+        glue = cloud.client("glue")
+        glue.create_database(DatabaseInput={"Name": "freshet"})
+        columns = [{"Name": name, "Type": hive} for name, hive in COLUMNS.items()]
+        table = {"Name": "readings", "StorageDescriptor": {"Columns": columns}}
+        glue.create_table(DatabaseName="freshet", TableInput=table)
+        yield cloud
+
+
+def destination(cloud: SmallCloud, role: str, **properties: Any) -> dict[str, Any]:
+    schema = {"DatabaseName": "freshet", "TableName": "readings", "RoleARN": role, "Region": cloud.region}
+    return {
+        "BucketARN": "arn:aws:s3:::lake",
+        "RoleARN": role,
+        "Prefix": f"events/{TIME}",
+        "ErrorOutputPrefix": f"errors/!{{firehose:error-output-type}}/{TIME}",
+        "CompressionFormat": "UNCOMPRESSED",
+        "BufferingHints": {"SizeInMBs": 64, "IntervalInSeconds": 300},
+        "CloudWatchLoggingOptions": {"Enabled": True},
+        "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": "key"}},
+        "DataFormatConversionConfiguration": {
+            "Enabled": True,
+            "InputFormatConfiguration": {"Deserializer": {"OpenXJsonSerDe": {}}},
+            "OutputFormatConfiguration": {"Serializer": {"ParquetSerDe": {"Compression": "SNAPPY"}}},
+            "SchemaConfiguration": {**schema, "VersionId": "LATEST", "CatalogId": "123456789012"},
+        },
+        **properties,
+    }
+
+
+def delivering(
+    cloud: SmallCloud,
+    *,
+    source: str = "",
+    transform: Handler | None = None,
+    parameters: dict[str, str] | None = None,
+    denied: str = "nothing:AtAll",
+    **properties: Any,
+) -> Firehose:
+    """Deploy one delivery stream named `lane` for direct puts or, with `source`, for a Kinesis stream."""
+    role = cloud.role("firehose-role", denied=denied)
+    if transform:
+        values = {"LambdaArn": cloud.function("transform", transform), "RoleArn": role, **(parameters or {})}
+        listed = [{"ParameterName": name, "ParameterValue": value} for name, value in values.items()]
+        processors = [{"Type": "Lambda", "Parameters": listed}]
+        properties["ProcessingConfiguration"] = {"Enabled": True, "Processors": processors}
+    target = destination(cloud, role, **properties)
+    deployed: dict[str, Any] = {"ExtendedS3DestinationConfiguration": target}
+    if source:
+        deployed["KinesisStreamSourceConfiguration"] = {"KinesisStreamARN": source, "RoleARN": role}
+    cloud.add("AWS::KinesisFirehose::DeliveryStream", "Lane", deployed, physical_id="lane")
+    simple = {"RoleARN": role, "BucketARN": target["BucketARN"]}
+    cloud.client("firehose").create_delivery_stream(
+        DeliveryStreamName="lane", ExtendedS3DestinationConfiguration=simple
+    )
+    return Firehose(cloud, cloud.invoke, cloud.kinesis)
+
+
+def put(cloud: SmallCloud, *records: bytes) -> None:
+    listed = [{"Data": record} for record in records]
+    cloud.client("firehose").put_record_batch(DeliveryStreamName="lane", Records=listed)
+
+
+def reading(sensor: str, degrees: object = 20.0) -> bytes:
+    return (
+        json.dumps({"sensor": sensor, "degrees": degrees, "at": "2026-01-05 10:00:00.123"}).encode() + b"\n"
+    )
+
+
+def rows(cloud: SmallCloud) -> dict[str, list[Any]]:
+    """Return the sensors in each delivered object."""
+    # Reading with threads can abort the interpreter at its exit (pyarrow 26.0).
+    return {
+        key: parquet.ParquetFile(BytesIO(body)).read(use_threads=False)["sensor"].to_pylist()
+        for key, body in cloud.objects("lake", "events/").items()
+    }
+
+
+def errors(cloud: SmallCloud, kind: str) -> list[dict[str, Any]]:
+    bodies = cloud.objects("lake", f"errors/{kind}/").values()
+    return [json.loads(line) for body in bodies for line in body.splitlines()]
+
+
+def answering(results: Callable[[str, str], dict[str, str]]) -> Callable[[Any], dict[str, Any]]:
+    """A transform that answers for each record what `results` says of its id and data."""
+
+    def handler(event: dict[str, Any]) -> dict[str, Any]:
+        answers = [
+            {"recordId": r["recordId"], **results(r["recordId"], base64.b64decode(r["data"]).decode())}
+            for r in event["records"]
+        ]
+        return {"records": answers}
+
+    return handler
+
+
+def ok(data: bytes) -> dict[str, str]:
+    return {"result": "Ok", "data": base64.b64encode(data).decode()}
+
+
+# Delivery
+
+
+def test_direct_puts_become_parquet_by_the_tables_types(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud)
+    # when
+    put(cloud, reading("a", "21.5"), b'{"SENSOR": "b"}')
+    firehose.pump(cloud.wait(300))
+    # then
+    ((key, body),) = cloud.objects("lake").items()
+    assert re.fullmatch(r"events/dt=2026-01-05-10/lane-1-2026-01-05-10-00-00-[0-9a-f-]{36}\.parquet", key)
+    file = parquet.ParquetFile(BytesIO(body))
+    assert file.metadata.row_group(0).column(0).compression == "SNAPPY"
+    table = file.read(use_threads=False)
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "sensor": "string",
+        "degrees": "double",
+        "at": "timestamp[ms]",
+    }
+    assert [(row["sensor"], row["degrees"], str(row["at"])) for row in table.to_pylist()] == [
+        ("a", 21.5, "2026-01-05 10:00:00.123000"),
+        ("b", None, "None"),
+    ]
+
+
+def test_object_goes_when_its_oldest_record_has_waited(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud)
+    put(cloud, reading("a"))
+    cloud.wait(299)
+    put(cloud, reading("b"))
+    # when, then
+    assert firehose.pump(cloud.clock.now) == 0
+    assert firehose.pump(cloud.wait(1)) == 2
+    assert list(rows(cloud).values()) == [["a", "b"]]
+
+
+def test_object_goes_when_it_is_large_enough(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud)
+    # when: 66 records of a million bytes
+    for _ in range(22):
+        put(cloud, *[reading("x" * 1_000_000)] * 3)
+    # then: 64 MB are 67.1 million bytes
+    assert rows(cloud) == {}
+    put(cloud, *[reading("x" * 1_000_000)] * 3)
+    assert [len(sensors) for sensors in rows(cloud).values()] == [68]
+    assert firehose.drain() == 1
+
+
+def test_record_that_arrives_after_the_buffers_time_is_not_in_its_object(cloud: SmallCloud) -> None:
+    # given: nobody pumps for two hours
+    firehose = delivering(cloud)
+    put(cloud, reading("a"))
+    cloud.wait(7_200)
+    put(cloud, reading("b"))
+    # when
+    firehose.drain()
+    # then
+    assert [(key[:24], sensors) for key, sensors in rows(cloud).items()] == [
+        ("events/dt=2026-01-05-10/", ["a"]),
+        ("events/dt=2026-01-05-12/", ["b"]),
+    ]
+
+
+def test_object_stands_under_the_arrival_hour_of_its_oldest_record(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud)
+    cloud.wait(3_590)
+    put(cloud, reading("at 10:59:50"))
+    cloud.wait(20)
+    put(cloud, reading("at 11:00:10"))
+    # when
+    firehose.pump(cloud.wait(300))
+    # then
+    assert [key[:24] for key in rows(cloud)] == ["events/dt=2026-01-05-10/"]
+
+
+def test_prefix_without_a_time_gets_firehoses_own(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud, Prefix="events/")
+    put(cloud, reading("a"))
+    # when
+    firehose.drain()
+    # then
+    assert [key[:21] for key in rows(cloud)] == ["events/2026/01/05/10/"]
+
+
+def test_one_record_may_hold_several_objects(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud)
+    # when
+    put(cloud, reading("a") + reading("b"), b'{"sensor": "c"}{"sensor": "d"}  \n {"sensor": "e"}')
+    firehose.drain()
+    # then
+    assert list(rows(cloud).values()) == [["a", "b", "c", "d", "e"]]
+
+
+def test_bad_record_stands_among_the_errors_and_stops_no_other(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud)
+    bad, worse = reading("b", "warm"), b"no json"
+    # when
+    put(cloud, reading("a"), bad)
+    cloud.wait(1)
+    put(cloud, worse, reading("c"))
+    firehose.pump(cloud.wait(299))
+    # then
+    assert list(rows(cloud).values()) == [["a", "c"]]
+    malformed, unparsed = errors(cloud, "format-conversion-failed/dt=2026-01-05-10")
+    assert malformed.pop("lastErrorMessage") == '"warm" is no double'
+    assert malformed == {
+        "attemptsMade": 1,
+        "arrivalTimestamp": TEN * 1000,
+        "lastErrorCode": "DataFormatConversion.MalformedData",
+        "attemptEndingTimestamp": (TEN + 300) * 1000,
+        "rawData": base64.b64encode(bad).decode(),
+        "sequenceNumber": None,
+        "subSequenceNumber": None,
+        "dataCatalogTable": {
+            "databaseName": "freshet",
+            "tableName": "readings",
+            "roleARN": "arn:aws:iam::123456789012:role/firehose-role",
+            "region": "us-east-1",
+            "versionId": "LATEST",
+            "catalogId": "123456789012",
+        },
+    }
+    assert unparsed["lastErrorCode"] == "DataFormatConversion.ParseError"
+    assert unparsed["arrivalTimestamp"] == (TEN + 1) * 1000
+
+
+def test_nothing_is_written_for_a_batch_that_is_all_bad_but_its_errors(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud)
+    put(cloud, b"[1]")
+    # when
+    firehose.drain()
+    # then
+    assert [key.split("/")[0] for key in cloud.objects("lake")] == ["errors"]
+
+
+def test_objects_are_written_with_the_streams_role(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud, denied="s3:PutObject")
+    put(cloud, reading("a"))
+    # when, then
+    with pytest.raises(ClientError, match="s3:PutObject"):
+        firehose.drain()
+
+
+# Puts
+
+
+def test_call_takes_500_records_and_4_mebibytes(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud)
+    put(cloud, *[b"{}"] * 500)
+    # when, then
+    for records in ([b"{}"] * 501, [b"x" * 1_000_000] * 5, [b"x" * 1_024_001]):
+        with pytest.raises(ClientError, match="in one call"):
+            put(cloud, *records)
+    assert firehose.drain() == 500
+
+
+def test_stream_that_reads_from_kinesis_takes_no_puts(cloud: SmallCloud) -> None:
+    delivering(cloud, source=cloud.stream("events"))
+    with pytest.raises(ClientError, match="reads from Kinesis"):
+        put(cloud, b"{}")
+
+
+# From Kinesis
+
+
+def test_stream_is_read_from_its_end_at_the_deployment(cloud: SmallCloud) -> None:
+    # given
+    source = cloud.stream("events")
+    cloud.kinesis.put("events", [("k", reading("before"))])
+    firehose = delivering(cloud, source=source)
+    cloud.kinesis.put("events", [("k", reading("after"))])
+    # when
+    firehose.drain()
+    # then
+    assert list(rows(cloud).values()) == [["after"]]
+
+
+def test_conversion_error_names_the_record_in_the_stream(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud, source=cloud.stream("events"))
+    cloud.kinesis.put("events", [("k", b"{}"), ("k", b"no json")])
+    # when
+    firehose.drain()
+    # then
+    assert [one["sequenceNumber"] for one in errors(cloud, "format-conversion-failed")] == ["2"]
+
+
+# The transform
+
+
+def test_transform_event_is_shaped_as_firehoses(cloud: SmallCloud) -> None:
+    # given
+    events: list[dict[str, Any]] = []
+
+    def handler(event: dict[str, Any]) -> dict[str, Any]:
+        events.append(event)
+        return answering(lambda _, data: ok(data.encode()))(event)
+
+    source = cloud.stream("events")
+    firehose = delivering(cloud, source=source, transform=handler)
+    cloud.wait(0.25)
+    cloud.kinesis.put("events", [("sensor-1", b"{}")])
+    # when
+    firehose.pump(cloud.wait(60))
+    # then
+    (event,) = events
+    assert re.fullmatch(r"[0-9a-f-]{36}", event.pop("invocationId"))
+    assert event["records"][0].pop("recordId")
+    arrival = round((TEN + 0.25) * 1000)
+    assert event == {
+        "deliveryStreamArn": "arn:aws:firehose:us-east-1:123456789012:deliverystream/lane",
+        "sourceKinesisStreamArn": source,
+        "region": "us-east-1",
+        "records": [
+            {
+                "approximateArrivalTimestamp": arrival,
+                "data": "e30=",
+                "kinesisRecordMetadata": {
+                    "shardId": "shardId-000000000000",
+                    "partitionKey": "sensor-1",
+                    "sequenceNumber": "1",
+                    "subsequenceNumber": "",
+                    "approximateArrivalTimestamp": arrival,
+                },
+            }
+        ],
+    }
+
+
+def test_transform_runs_by_its_own_buffer_then_delivery_by_its_own(cloud: SmallCloud) -> None:
+    # given
+    sizes: list[int] = []
+
+    def handler(event: dict[str, Any]) -> dict[str, Any]:
+        sizes.append(len(event["records"]))
+        return answering(lambda _, data: ok(data.encode()))(event)
+
+    parameters = {"BufferSizeInMBs": "0.2", "BufferIntervalInSeconds": "30"}
+    firehose = delivering(cloud, transform=handler, parameters=parameters)
+    # when, then: by size, 0.2 MB are 209,715 bytes
+    put(cloud, *[reading("x" * 70_000)] * 4)
+    assert sizes == [3]
+    # by time
+    firehose.pump(cloud.wait(29))
+    assert sizes == [3]
+    firehose.pump(cloud.wait(1))
+    assert sizes == [3, 1]
+    # the first three entered the delivery's buffer at once
+    firehose.pump(cloud.wait(269))
+    assert rows(cloud) == {}
+    firehose.pump(cloud.wait(1))
+    assert [len(sensors) for sensors in rows(cloud).values()] == [4]
+
+
+def test_prefix_has_the_arrival_hour_not_the_hour_of_the_transform(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud, transform=answering(lambda _, data: ok(data.encode())))
+    cloud.wait(3_590)
+    put(cloud, reading("a"))
+    # when
+    firehose.pump(cloud.wait(60))
+    firehose.pump(cloud.wait(300))
+    # then
+    assert [key[:24] for key in rows(cloud)] == ["events/dt=2026-01-05-10/"]
+
+
+def test_transform_decides_for_each_record(cloud: SmallCloud) -> None:
+    # given
+    def decide(_: str, data: str) -> dict[str, str]:
+        if data == "keep":
+            return ok(reading("kept"))
+        return {"result": "Dropped"} if data == "drop" else {"result": "ProcessingFailed", "data": "eA=="}
+
+    firehose = delivering(cloud, transform=answering(decide))
+    put(cloud, b"keep", b"drop", b"fail")
+    # when
+    firehose.drain()
+    # then
+    assert list(rows(cloud).values()) == [["kept"]]
+    (failed,) = errors(cloud, "processing-failed/dt=2026-01-05-10")
+    assert failed == {
+        "attemptsMade": 1,
+        "arrivalTimestamp": TEN * 1000,
+        "errorCode": "Lambda.ProcessingFailedStatus",
+        "errorMessage": "ProcessingFailed status set for record",
+        "attemptEndingTimestamp": TEN * 1000,
+        "rawData": base64.b64encode(b"fail").decode(),
+        "lambdaArn": "arn:aws:lambda:us-east-1:123456789012:function:transform",
+    }
+
+
+class FailingAtFirst:
+    """A transform that raises a number of times and then lets everything through."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
+        self._left -= 1
+        if self._left >= 0:
+            raise ConnectionError("away")
+        return answering(lambda _, data: ok(data.encode()))(event)
+
+
+def test_transform_that_fails_thrice_is_asked_once_more(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud, transform=FailingAtFirst(3))
+    put(cloud, reading("a"))
+    # when
+    firehose.drain()
+    # then
+    assert list(rows(cloud).values()) == [["a"]]
+
+
+@pytest.mark.parametrize(("parameters", "tries"), [({}, 4), ({"NumberOfRetries": "1"}, 2)])
+def test_batch_is_set_aside_after_the_last_retry(
+    cloud: SmallCloud, parameters: dict[str, str], tries: int
+) -> None:
+    # given
+    firehose = delivering(cloud, transform=FailingAtFirst(tries), parameters=parameters)
+    put(cloud, reading("a"), reading("b"))
+    # when
+    firehose.drain()
+    # then
+    assert rows(cloud) == {}
+    failed = errors(cloud, "processing-failed")
+    assert [base64.b64decode(one["rawData"]) for one in failed] == [reading("a"), reading("b")]
+    assert {(one["attemptsMade"], one["errorCode"]) for one in failed} == {(tries, "Lambda.FunctionError")}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (lambda ids: [{"recordId": ids[0], **ok(b"{}")}], "Lambda.MissingRecordId"),
+        (lambda ids: [{"recordId": one, **ok(b"{}")} for one in [*ids, ids[1]]], "Lambda.DuplicatedRecordId"),
+    ],
+)
+def test_record_without_one_answer_fails_alone(
+    cloud: SmallCloud, answer: Callable[[list[str]], list[Any]], code: str
+) -> None:
+    # given
+    def handler(event: dict[str, Any]) -> dict[str, Any]:
+        return {"records": answer([record["recordId"] for record in event["records"]])}
+
+    firehose = delivering(cloud, transform=handler)
+    put(cloud, b"first", b"second")
+    # when
+    firehose.drain()
+    # then
+    assert list(rows(cloud).values()) == [[None]]
+    assert [(one["errorCode"], one["rawData"]) for one in errors(cloud, "processing-failed")] == [
+        (code, base64.b64encode(b"second").decode())
+    ]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{"result": "Perhaps", "data": "e30="}, {"result": "Ok", "data": "not base64"}, {"result": "Ok"}, {}],
+)
+def test_answer_that_cannot_be_read_is_a_failure(cloud: SmallCloud, result: dict[str, str]) -> None:
+    # given
+    firehose = delivering(cloud, transform=answering(lambda *_: result))
+    put(cloud, reading("a"))
+    # when
+    firehose.drain()
+    # then
+    assert [one["errorCode"] for one in errors(cloud, "processing-failed")] == ["Lambda.FunctionError"]
+
+
+# What is refused
+
+
+def test_stream_whose_role_may_not_invoke_the_transform_is_refused(cloud: SmallCloud) -> None:
+    with pytest.raises(ClientError, match="lambda:InvokeFunction"):
+        delivering(cloud, transform=answering(lambda *_: ok(b"{}")), denied="lambda:InvokeFunction")
+
+
+@pytest.mark.parametrize(
+    ("properties", "named"),
+    [
+        ({"DynamicPartitioningConfiguration": {"Enabled": True}}, "DynamicPartitioningConfiguration"),
+        ({"CompressionFormat": "GZIP"}, "CompressionFormat"),
+        ({"S3BackupMode": "Enabled"}, "S3BackupMode"),
+        ({"BufferingHints": {"SizeInMBs": 5}}, "64 MB"),
+        ({"Prefix": "!{partitionKeyFromQuery:customer}/"}, "partitionKeyFromQuery"),
+        ({"Prefix": "!{timestamp:YYYY}/"}, "YYYY"),
+        ({"ErrorOutputPrefix": "errors/"}, "error-output-type"),
+        ({"DataFormatConversionConfiguration": {}}, "Enabled"),
+        ({"ProcessingConfiguration": {"Enabled": True, "Processors": [{"Type": "Other"}]}}, "one Lambda"),
+    ],
+)
+def test_property_that_is_not_imitated_is_named(
+    cloud: SmallCloud, properties: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(NotHonoured, match=named):
+        delivering(cloud, **properties)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("InputFormatConfiguration", {"Deserializer": {"HiveJsonSerDe": {}}}),
+        ("OutputFormatConfiguration", {"Serializer": {"OrcSerDe": {}}}),
+    ],
+)
+def test_other_formats_are_refused(cloud: SmallCloud, part: str, value: dict[str, Any]) -> None:
+    conversion = destination(cloud, "role")["DataFormatConversionConfiguration"] | {part: value}
+    with pytest.raises(NotHonoured, match=part):
+        delivering(cloud, DataFormatConversionConfiguration=conversion)

@@ -1,0 +1,79 @@
+"""EventBridge schedules at a rate of minutes, on the simulated clock."""
+
+import json
+import re
+
+from laptop.cloud import Cloud
+from laptop.functions import FunctionError
+from laptop.resources import ACCOUNT, Resource
+from laptop.services import Invoke, NotHonoured, honour, iso, only
+
+SERVICE = "scheduler.amazonaws.com"
+SCHEDULE = ("FlexibleTimeWindow", "GroupName", "Name", "ScheduleExpression", "State", "Target")
+# A rate is the same in every zone.
+IGNORED = ("Description", "ScheduleExpressionTimezone")
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+
+
+class Scheduler:
+    """Every schedule of the deployment, counted from now."""
+
+    def __init__(self, cloud: Cloud, invoke: Invoke) -> None:
+        resources = cloud.of_type("AWS::Scheduler::Schedule")
+        self._schedules = [Schedule(resource, cloud, invoke) for resource in resources]
+
+    def pump(self, now: float) -> int:
+        """Invoke what has become due and return how many invocations succeeded."""
+        return sum(schedule.pump(now) for schedule in self._schedules)
+
+
+class Schedule:
+    """One schedule, due at each whole multiple of its rate.
+
+    Its retry policy says how old a call may be. What a function fails at is tried again as often as its
+    EventInvokeConfig says, for a schedule only hands the call to Lambda, which never refuses it here.
+    """
+
+    def __init__(self, resource: Resource, cloud: Cloud, invoke: Invoke) -> None:
+        where, properties = f"The schedule {resource.logical_id}", resource.properties
+        honour(where, properties, SCHEDULE, IGNORED)
+        only(where, properties, "FlexibleTimeWindow", {"Mode": "OFF"})
+        only(where, properties, "State", None, "ENABLED", "DISABLED")
+        target = properties["Target"]
+        honour(where, target, ("Arn", "Input", "RetryPolicy", "RoleArn"))
+        policy = target.get("RetryPolicy", {})
+        honour(where, policy, ("MaximumEventAgeInSeconds", "MaximumRetryAttempts"))
+        rate = re.fullmatch(r"rate\((\d+) minutes?\)", properties["ScheduleExpression"])
+        self._input = target.get("Input", "{}")
+        if not rate or "<aws.scheduler." in self._input.replace(SCHEDULED_TIME, ""):
+            raise NotHonoured(
+                f"{where} is {properties['ScheduleExpression']} with {self._input}. The laptop's AWS knows "
+                f"rate(n minutes) and {SCHEDULED_TIME}: use these."
+            )
+        self._invoke, self._function, self._seconds = invoke, target["Arn"], 60 * int(rate[1])
+        self._oldest = policy.get("MaximumEventAgeInSeconds", 86_400)
+        name = self._function.split(":")[6]
+        configs = cloud.of_type("AWS::Lambda::EventInvokeConfig")
+        own = [one.properties for one in configs if one.properties["FunctionName"] == name]
+        self._tries = 1 + int(own[0].get("MaximumRetryAttempts", 2) if own else 2)
+        self._is_enabled = properties.get("State") != "DISABLED"
+        self._passed = int(cloud.clock.now) // self._seconds
+        group = f"schedule-group/{properties.get('GroupName', 'default')}"
+        source = f"arn:aws:scheduler:{cloud.region}:{ACCOUNT}:{group}"
+        with cloud.policies.acting_as(target["RoleArn"], service=SERVICE, source_arn=source):
+            cloud.policies.require(target["RoleArn"], "lambda:InvokeFunction", self._function)
+
+    def pump(self, now: float) -> int:
+        first, self._passed = self._passed + 1, int(now) // self._seconds
+        due = [number * self._seconds for number in range(first, self._passed + 1)]
+        return sum(self._succeeds(at) for at in due if self._is_enabled and now - at <= self._oldest)
+
+    def _succeeds(self, at: float) -> bool:
+        payload = json.loads(self._input.replace(SCHEDULED_TIME, iso(at, "seconds")))
+        for _ in range(self._tries):
+            try:
+                self._invoke(self._function, payload)
+                return True
+            except FunctionError:
+                continue
+        return False

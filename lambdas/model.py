@@ -188,6 +188,8 @@ class Event:
             raise DeclarationError(
                 f"{cls.__name__}: the time {time!r} is {type(event_time).__name__}; declare it as Timestamp."
             )
+        for problem in refers_to_problems(cls.columns):
+            raise DeclarationError(f"{cls.__name__}: {problem}")
         event_key.required = True
         if event_id is not None:
             event_id.required = True
@@ -246,6 +248,26 @@ def named_column(owner: str, columns: Mapping[str, Column], role: str, name: str
             f"{owner}: the {role} {name!r} is not one of its columns ({', '.join(columns)})."
         )
     return columns[name]
+
+
+def refers_to_problems(columns: Mapping[str, Column]) -> Iterator[str]:
+    """Whether each reference can be looked up by the one column that refers to it."""
+    holders: dict[str, str] = {}
+    for name, column in columns.items():
+        if column.refers_to is None:
+            continue
+        reference = column.refers_to
+        if type(column) is not type(reference.key):
+            yield (
+                f"the column {name!r} is {type(column).__name__} and the key of {reference.__name__} is "
+                f"{type(reference.key).__name__}, so nothing would be found by it; declare them alike."
+            )
+        if reference.name in holders:
+            yield (
+                f"{holders[reference.name]!r} and {name!r} both refer to {reference.__name__}, and an event "
+                "has one row of a reference; keep refers_to= on one of them."
+            )
+        holders[reference.name] = name
 
 
 class Format(Protocol):
@@ -409,6 +431,13 @@ class Pipeline:
             yield "it has no source; say sources=[Kinesis()]."
         if not self.formats:
             yield "it has no format; say formats=[Json()]."
+        for format in self.formats:
+            for column in getattr(format, "columns", ()):
+                if column not in self.event.columns.values():
+                    yield (
+                        f"its format {type(format).__name__} reads {column.label!r}, which is no column of "
+                        f"{self.event.__name__}; list the event's own columns."
+                    )
         for span in ("lateness", "ahead", "remember"):
             if getattr(self, span) < timedelta(0):
                 yield f"{span} is below zero; say 0 or more."
@@ -531,8 +560,8 @@ def literal_problems(condition: Predicate, *, aggregates: bool) -> Iterator[str]
         for expression in leaf.expressions():
             if isinstance(expression, Aggregate) != aggregates:
                 yield (
-                    f"“{leaf.words()}” compares {'a column' if aggregates else 'an aggregate'} where "
-                    f"{'an aggregate such as mean(…)' if aggregates else 'a column'} is expected."
+                    f"“{leaf.words()}” compares {'a column' if aggregates else 'an aggregate'}; compare "
+                    f"{'an aggregate such as mean(…)' if aggregates else 'a column'} here."
                 )
         if isinstance(leaf, Compare) and not isinstance(leaf.right, Expression):
             is_number = isinstance(leaf.right, int | float) and not isinstance(leaf.right, bool)

@@ -117,7 +117,7 @@ class Detector(Generic[State]):
         if not self.symptom_words.isascii() or len(self.symptom_words) > 40:
             yield "its symptom is not at most 40 ASCII characters, as an e-mail's subject asks; shorten it."
         if self.runbook and not self.runbook.startswith("https://"):
-            yield f"the runbook {self.runbook!r} is no https:// address."
+            yield f"the runbook {self.runbook!r} is no https:// address; say one that the operator can open."
         if self.sms is not None and not isinstance(self.sms, Text):
             yield "sms= is no Text column; say the reference's column that holds the mobile number."
 

@@ -116,7 +116,7 @@ def shorten(text: str, most: int, measure: Callable[[str], int] = len) -> str:
     """
     if measure(text) <= most:
         return text
-    for kept in range(min(len(text), most - 3) - 1, -1, -1):
+    for kept in range(min(len(text) - 1, most - 3), -1, -1):
         tail = kept // 2
         short = f"{text[: kept - tail]}...{text[len(text) - tail :]}"
         if measure(short) <= most:

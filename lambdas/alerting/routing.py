@@ -11,7 +11,8 @@ from lambdas.detectors.detector import Detector
 from lambdas.incidents import STATES, IncidentChange
 from lambdas.model import Pipeline
 
-TOPIC, SMS = CHANNELS = ("topic", "sms")
+TOPIC, SMS = "topic", "sms"
+LAKE = "lake"  # no channel, but a step that is taken once too
 NOBODY_SAID = "operators"
 
 # Whoever was told that something began is told how it goes on and that it is over: a person left with the
@@ -21,10 +22,12 @@ STATES_BY_SMS = frozenset(STATES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """Where the mobile number of an incident's key stands: the reference, its row's key, and its column."""
+    """Where the number of the person concerned stands: the reference, its key's column and value, and the
+    number's column.
+    """
 
     reference: str
-    key: Value
+    key: tuple[str, Value]
     column: str
 
 
@@ -66,4 +69,4 @@ def sms_lookup(change: IncidentChange, pipeline: Pipeline) -> Lookup | None:
         key = reference.key.read(change.key)
     except Unfit:
         return None  # a key from before a redeploy with another one
-    return Lookup(reference=reference.name, key=key, column=detector.sms.name)
+    return Lookup(reference=reference.name, key=(reference.key.name, key), column=detector.sms.name)

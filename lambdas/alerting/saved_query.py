@@ -22,8 +22,8 @@ LONGEST_BUFFER = timedelta(minutes=15)  # a file's partition is the arrival of i
 def query_of_events(change: IncidentChange, pipeline: Pipeline, keys: tuple[Column, ...]) -> str:
     """Athena SQL for the events of the change's key from shortly before it began, in their partitions."""
     event = pipeline.event
-    clock = "arrived_at" if event.time is None else quoted(event.time.name)
-    columns = [quoted(name) for name, column in event.columns.items() if not column.private]
+    clock = "arrived_at" if event.time is None else event.time.name
+    columns = [name for name, column in event.columns.items() if not column.private]
     since = moment(change.since) - BEFORE
     if change.state == RESOLVED:
         until = moment(change.changed_at if change.ended_at is None else change.ended_at) + AFTER
@@ -53,9 +53,9 @@ def equalities(key: str, columns: tuple[Column, ...]) -> Iterator[str]:
             continue
         if len(text) > LONGEST_LITERAL:
             start = literal(column, text[:LONGEST_LITERAL])
-            yield f"substr({quoted(column.name)}, 1, {LONGEST_LITERAL}) = {start}"
+            yield f"substr({column.name}, 1, {LONGEST_LITERAL}) = {start}"
         else:
-            yield f"{quoted(column.name)} = {literal(column, text)}"
+            yield f"{column.name} = {literal(column, text)}"
 
 
 def literal(column: Column, text: str) -> str:
@@ -84,11 +84,6 @@ def literal(column: Column, text: str) -> str:
         for each in doubled.replace("\\", "\\\\")
     )
     return f"U&'{escaped}'"
-
-
-def quoted(name: str) -> str:
-    """A column as it stands in SQL; some pipelines have columns named as SQL's own words are."""
-    return f'"{name}"'
 
 
 def timestamp(at: datetime) -> str:

@@ -17,7 +17,8 @@ from lambdas.incidents import ESCALATED, RESOLVED, IncidentChange
 from lambdas.model import Pipeline, key_columns
 
 CLEAR, QUIET, LOST_SIGHT = "clear", "quiet", "lost sight"
-SHORTEST_NAME = 12  # what is left at least of a key, a pipeline's name or a symptom where a line is too short
+# What is left at least of each where a headline is too long; all three together fit with the longest tag.
+SHORTEST_KEY, SHORTEST_PIPELINE, SHORTEST_SYMPTOM = 24, 14, 12
 
 
 @dataclass(frozen=True)
@@ -156,10 +157,10 @@ class Story:
         def line() -> str:
             return f"{start}{parts[0]} {parts[1]}: {parts[2]}"
 
-        for spot in (1, 0, 2):
+        for spot, shortest in ((1, SHORTEST_KEY), (0, SHORTEST_PIPELINE), (2, SHORTEST_SYMPTOM)):
             over = measure(line()) - most
             if over > 0:
-                parts[spot] = shorten(parts[spot], max(SHORTEST_NAME, measure(parts[spot]) - over), measure)
+                parts[spot] = shorten(parts[spot], max(shortest, measure(parts[spot]) - over), measure)
         return line()
 
 

@@ -5,6 +5,7 @@ import traceback
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sns.models import sns_backends
 
@@ -70,13 +71,24 @@ def test_number_that_sns_will_never_take_is_refused(aws: Faults) -> None:
         send_sms(NUMBER, "Freshet: look.")
 
 
-@pytest.mark.parametrize("error", [refusal("Publish", f"Throttling of {NUMBER}", 400), silence()])
-def test_error_names_no_number(aws: Faults, error: Exception) -> None:
-    aws.before("publish", error)
+@pytest.mark.parametrize("code", ["Throttling", "InvalidParameter"])
+def test_error_names_no_number(aws: Faults, code: str) -> None:
+    answer: Any = {"Error": {"Code": code, "Message": f"Invalid parameter: PhoneNumber Reason: {NUMBER}"}}
+    aws.before("publish", ClientError(answer, "Publish"))
 
     with pytest.raises(NotSent) as raised:
         send_sms(NUMBER, "Freshet: look.")
 
-    assert not isinstance(raised.value, Refused)
+    assert isinstance(raised.value, Refused) == (code == "InvalidParameter")
     printed = "".join(traceback.format_exception(raised.value))
-    assert "Message" not in printed
+    assert code in printed
+    assert NUMBER not in printed
+
+
+def test_silence_is_tried_again(aws: Faults) -> None:
+    aws.before("publish", silence())
+
+    with pytest.raises(NotSent, match="tried again") as raised:
+        send_sms(NUMBER, "Freshet: look.")
+
+    assert not isinstance(raised.value, Refused)

@@ -20,7 +20,9 @@ STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+")
 PLATFORM = "platform"  # the audience of Freshet's own alarms, which no detector speaks to
 # Pipelines whose stack would be called like the lake's or the operators', or their table like one of results.
-TAKEN = {"lake", "operators"} | {shape.name.removesuffix("_events") for shape in RESULT_TABLES.values()}
+TAKEN = {"lake", "operators"} | {
+    shape.name.removesuffix("_events") for shape in RESULT_TABLES.values() if shape.name.endswith("_events")
+}
 KNOWN = ("pipelines", "recipients", "set", "time_zone", "existing_streams")
 
 

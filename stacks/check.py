@@ -1,0 +1,60 @@
+"""What `freshet check` asks of every pipeline's templates and SQL: cdk-nag, cfn-lint and the SQL gate."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cfnlint.api import ManualArgs, lint_by_config
+
+from pipelines import discovery
+
+ROOT = Path(__file__).parents[1]
+# "Dependency already enforced": CDK makes a function wait for its role's policy by naming the role once more.
+ALLOWED_BY_LINT = ["W3005"]
+
+
+def run() -> list[str]:
+    """Every finding as a sentence; none is good."""
+    with tempfile.TemporaryDirectory() as folder:
+        cdk_out = Path(folder)
+        done = synthesize(cdk_out, {"pipelines": ",".join(discovery.names()), "nag": True})
+        found = list(nag_findings(cdk_out))
+        if done.returncode and not found:
+            return [done.stderr.strip()]
+        return [*found, *lint_findings(cdk_out)]
+
+
+def synthesize(cdk_out: Path, context: Mapping[str, object]) -> subprocess.CompletedProcess[str]:
+    """Run the app as the CLI would, with this context, into a folder."""
+    environment = os.environ | {"CDK_OUTDIR": str(cdk_out), "CDK_CONTEXT_JSON": json.dumps(context)}
+    return subprocess.run(  # this interpreter and our own app
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def nag_findings(cdk_out: Path) -> Iterator[str]:
+    """What cdk-nag found and nobody acknowledged."""
+    report = cdk_out / "validation-report.json"
+    if not report.exists():
+        return
+    for plugin in json.loads(report.read_text())["pluginReports"]:
+        for violation in plugin["violations"]:
+            for construct in violation["violatingConstructs"]:
+                yield (
+                    f"{construct['constructPath']}: {violation['ruleName']}: {violation['description']} "
+                    "Mend it, or acknowledge it there with the reason."
+                )
+
+
+def lint_findings(cdk_out: Path) -> Iterator[str]:
+    """What cfn-lint finds in the templates."""
+    templates = [str(template) for template in sorted(cdk_out.glob("*.template.json"))]
+    for match in lint_by_config(ManualArgs(templates=templates, ignore_checks=ALLOWED_BY_LINT)):
+        where = "/".join([Path(match.filename).name, *(str(part) for part in match.path or ())])
+        yield f"{where}: {match.rule.id}: {match.message}. Mend the construct that makes it."

@@ -23,9 +23,9 @@ def blocks(story: Story) -> Iterator[str]:
     """What the mail says, the most urgent first; an empty block is left out."""
     yield impact(story)
     yield first_step(story)
+    yield "\n".join(bulleted(shown(story), MOST_LINES))
     yield "\n".join(facts(story))
     yield "\n".join(contributors(story))
-    yield "\n".join(bulleted(shown(story), MOST_LINES))
     if story.detector is not None and story.detector.runbook:
         yield f"Runbook: {story.detector.runbook}"
     if story.keys:

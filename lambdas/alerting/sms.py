@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lambdas.alerting.characters import begin, septets, shorten, to_gsm7
-from lambdas.alerting.story import LOST_SIGHT, QUIET, Story
+from lambdas.alerting.story import LOST_SIGHT, QUIET, SHORTEST_KEY, Story
 from lambdas.incidents import ESCALATED, OPENED, RESOLVED
 
 DISPLAY_NAME = "Freshet"  # of the topic; SNS puts it and "> " before each SMS of the topic
 ONE_PART = 160  # septets
 ROOM = ONE_PART - septets(f"{DISPLAY_NAME}> ")
 ROOM_FOR_DETAILS = 40  # kept free beside the headline
+ROOM_FOR_SYMPTOM = 60  # one of 40 characters of which each costs two would fill a part
 LEAST_ADVICE = 30  # a shorter beginning of what to do says nothing
 
 
@@ -55,19 +56,33 @@ def details(story: Story) -> Iterator[str]:
 def direct_sms(story: Story) -> str:
     """For the person concerned, on whose locked screen anybody may read it: what, where and since when alone.
 
-    The operators' `do_first` is not for this reader ("call the customer"), so the request is a general one.
+    The operators' `do_first` is not for this reader ("call the customer"), so the request is a general one. A
+    long key gives way to it, and it to a key that is cut already.
     """
-    since = story.clock(story.change.since)
+    start, request = f"{DISPLAY_NAME}: ", direct_request(story)
+    symptom = shorten(to_gsm7(story.symptom), ROOM_FOR_SYMPTOM, septets)
+    end = f", {symptom}{to_gsm7(direct_news(story))}"
+    room = ONE_PART - septets(start) - septets(end)
+    room_beside_request = max(SHORTEST_KEY, room - septets(request) - 1)
+    who = shorten(to_gsm7(story.who_discreetly), min(room, room_beside_request), septets)
+    said = f"{start}{who}{end}"
+    return f"{said} {request}" if request and septets(f"{said} {request}") <= ONE_PART else said
+
+
+def direct_news(story: Story) -> str:
+    since, ended = story.clock(story.change.since), story.clock(story.ended_at)
     if story.change.state == OPENED:
-        end = f" since {since}. Please see to it; the operators are told too."
-    elif story.change.state == ESCALATED:
-        end = f", worse than before, since {since}. Please see to it now; the operators are told too."
-    elif story.change.reason == LOST_SIGHT:
-        end = f" since {since}; no longer watched. Please see to it."
-    elif story.change.reason == QUIET:
-        end = f": over, nothing strange since {story.clock(story.ended_at)}."
-    else:
-        end = f": over, back to normal since {story.clock(story.ended_at)}."
-    start, end = f"{DISPLAY_NAME}: ", to_gsm7(f", {story.symptom}{end}")
-    who = to_gsm7(story.who_discreetly)
-    return f"{start}{shorten(who, ONE_PART - septets(start) - septets(end), septets)}{end}"
+        return f" since {since}."
+    if story.change.state == ESCALATED:
+        return f", worse than before, since {since}."
+    if story.change.reason == LOST_SIGHT:
+        return f" since {since}; no longer watched."
+    if story.change.reason == QUIET:
+        return f": over, nothing strange since {ended}."
+    return f": over, back to normal since {ended}."
+
+
+def direct_request(story: Story) -> str:
+    if story.change.state != RESOLVED:
+        return "Please check now. The operators are told too and may call you."
+    return "Please check." if story.change.reason == LOST_SIGHT else ""

@@ -7,6 +7,7 @@ from datetime import UTC
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pytest
 import sqlglot
 from hypothesis import given, settings
@@ -60,6 +61,7 @@ visits = Pipeline(
             runbook="https://example.com/slow",
             **SLOW,
         ),
+        Threshold(name="costly", symptom="[~]" * 13 + "|", sms=Visitor.phone, **SLOW),
         Window(
             name="long_wait",
             key=Visit.page,
@@ -355,6 +357,29 @@ def test_query_has_the_partitions_that_the_events_can_be_in() -> None:
     found = conditions("/", "long_wait", since=began, detected_at=began, changed_at=began + 60, state=OPENED)
 
     assert found["dt"] == "dt BETWEEN '2026-01-31-09' AND '2026-01-31-12'"
+
+
+def test_query_finds_the_events_of_the_incident_alone() -> None:
+    block = query(compose(hot_sensor()[2], pipeline=pipeline_named("temperature"))).sql("duckdb")
+    with duckdb.connect() as lake:
+        lake.execute("create schema freshet")
+        lake.execute(
+            "create table freshet.temperature_events"
+            " (dt varchar, sensor_id varchar, measured_at timestamp, temperature double)"
+        )
+        lake.executemany(
+            "insert into freshet.temperature_events values (?, ?, ?, ?)",
+            [
+                ["2026-01-31-10", "sensor-1", "2026-01-31 10:04:12", 46.1],
+                ["2026-01-31-10", "sensor-1", "2026-01-31 09:57:00", 28.0],  # shortly before it began
+                ["2026-01-31-11", "sensor-1", "2026-01-31 10:05:12", 47.25],  # came an hour late
+                ["2026-01-31-10", "sensor-2", "2026-01-31 10:04:12", 21.0],
+                ["2026-01-31-10", "sensor-1", "2026-01-31 10:40:12", 22.0],
+                ["2026-01-31-20", "sensor-1", "2026-01-31 10:05:12", 47.25],
+            ],
+        )
+
+        assert [row[2] for row in lake.execute(block).fetchall()] == [28.0, 46.1, 47.25]
 
 
 def test_query_leaves_private_columns_out() -> None:

@@ -157,7 +157,7 @@ def test_person_concerned_is_told_by_sms(start: Callable[..., Handler], aws: Fau
     assert published(aws) == ["[HIGH] heart rate device 7: heart rate out of range"]
     assert texted(aws) == [
         "Freshet: device 7, heart rate out of range since 11:01 CET. "
-        "Please see to it; the operators are told too."
+        "Please check now. The operators are told too and may call you."
     ]
     assert [(row["channel"], row["subject"]) for row in delivered("alerts")] == [
         ("topic", "[HIGH] heart rate device 7: heart rate out of range"),

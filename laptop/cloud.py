@@ -1,7 +1,6 @@
 """A laptop's AWS: deploys a cloud assembly (cdk.out), the very templates, into moto in this process."""
 
 import contextlib
-import copy
 import io
 import json
 import os
@@ -14,6 +13,8 @@ from typing import Any, Self  # boto3's clients and moto's parser have no types
 from unittest import mock
 
 import boto3
+import botocore.loaders
+import botocore.session
 from moto import mock_aws
 from moto.cloudformation import parsing
 from moto.cloudformation.models import cloudformation_backends
@@ -22,8 +23,6 @@ from laptop import repairs
 from laptop.clock import Clock
 from laptop.policies import Policies
 from laptop.resources import ACCOUNT, DeployError, Properties, Resource
-
-NOT_A_RESOURCE = "AWS::CDK::Metadata"
 
 # No credential, profile, endpoint or metadata service of the user's is ever read.
 ENVIRONMENT = {
@@ -36,6 +35,10 @@ ENVIRONMENT = {
     # moto knows no endpoint that has an account's number in it: DynamoDB Streams would answer 404.
     "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
 }
+
+_SERVICE_MODELS = (
+    botocore.loaders.create_loader()
+)  # megabytes of JSON, which a second account need not read again
 
 
 class Cloud:
@@ -60,10 +63,13 @@ class Cloud:
             kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
             opening.enter_context(mock.patch.dict(os.environ, kept | ENVIRONMENT, clear=True))
             opening.enter_context(mock_aws(config={"lambda": {"use_docker": False}}))
-            # A session remembers the hooks that were there when it was made.
-            opening.enter_context(mock.patch("boto3.DEFAULT_SESSION", None))
             opening.enter_context(repairs.simulated_time(self.clock))
             opening.enter_context(self.policies.enforced())
+            # After that, since a session knows the hooks that were there when it was made.
+            session = botocore.session.Session()
+            session.register_component("data_loader", _SERVICE_MODELS)
+            boto3_session = boto3.Session(botocore_session=session)
+            opening.enter_context(mock.patch("boto3.DEFAULT_SESSION", boto3_session))
             self._open = opening.pop_all()
         return self
 
@@ -150,6 +156,7 @@ class Cloud:
 
     def _create(self, stack: str, template: str, parameters: dict[str, str]) -> None:
         document: dict[str, Any] = json.loads(template)
+        wanted = {k: r for k, r in document["Resources"].items() if r["Type"] != "AWS::CDK::Metadata"}
         for parameter in document.get("Parameters", {}).values():
             # The version of the bootstrap stack, which every template asks for.
             if str(parameter.get("Default", "")).startswith("/cdk-bootstrap/"):
@@ -159,7 +166,7 @@ class Cloud:
         with self._recorded(stack):
             try:
                 created = cloudformation_backends[ACCOUNT][self.region].create_stack(
-                    stack, template, parameters
+                    stack, json.dumps(document | {"Resources": wanted}), parameters
                 )
             except DeployError:
                 raise
@@ -170,9 +177,8 @@ class Cloud:
         conditions = created.resource_map.lazy_condition_map
         pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
         there = {r["LogicalResourceId"] for page in pages for r in page["StackResourceSummaries"]}
-        for logical_id, resource in document["Resources"].items():
-            expected = conditions[resource["Condition"]] if "Condition" in resource else True
-            if expected and resource["Type"] != NOT_A_RESOURCE and logical_id not in there:
+        for logical_id, resource in wanted.items():
+            if logical_id not in there and conditions.get(resource.get("Condition"), True):
                 raise DeployError(
                     f"Stack {stack}, resource {logical_id} ({resource['Type']}) does not exist after the "
                     "deploy, though nothing reported an error. Give its type a row in laptop/resources.py."
@@ -188,7 +194,8 @@ class Cloud:
         def named(logical_id: str, *arguments: Any) -> Any:
             model, document, physical_name = name(logical_id, *arguments)
             properties = document["Properties"]
-            resolved[logical_id] = copy.deepcopy(properties)  # moto writes into what it is given
+            # A copy, as moto writes into what it is given; as JSON, as a Ref may answer with a model.
+            resolved[logical_id] = json.loads(json.dumps(properties))
             if properties.get("FifoQueue") and not physical_name.endswith(".fifo"):
                 physical_name = f"{physical_name[:75]}.fifo"  # CloudFormation knows, moto does not
             return model, document, physical_name
@@ -196,8 +203,6 @@ class Cloud:
         def recorded(logical_id: str, resource: dict[str, Any], *arguments: Any, **more: Any) -> Any:
             kind = resource["Type"]
             where = f"Stack {stack}, resource {logical_id} ({kind})"
-            if kind == NOT_A_RESOURCE:
-                return None
             if kind not in parsing.get_model_map():
                 raise DeployError(
                     f"{where}: nothing on the laptop creates this type. Give it a row in laptop/resources.py."

@@ -101,9 +101,7 @@ class Functions:
                 trace = traceback.format_exc()
                 self._log.write(f"{context.function_name} {context.aws_request_id} failed\n{trace}")
                 raise FunctionError(type(error).__name__, str(error), trace) from error
-        return json.loads(
-            _serialized(answer, RESPONSE_LIMIT, "Function.ResponseSizeTooLarge", "Response payload")
-        )
+        return json.loads(_serialized(answer, RESPONSE_LIMIT, "Function.ResponseSizeTooLarge", "Response"))
 
     def forget(self, function: str) -> None:
         """Let the next invocation start cold."""
@@ -211,7 +209,9 @@ def _taken_out() -> dict[str, ModuleType]:
         if name == "__main__" or not place or place.startswith(_LIBRARIES):
             _library_modules.add(name)
         else:
-            own[name] = sys.modules.pop(name)
+            own[name] = module
+    for name in own:  # last: a namespace package's path asks for its parent
+        del sys.modules[name]
     return own
 
 

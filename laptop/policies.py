@@ -173,7 +173,7 @@ class Statement:
 
 
 class Policies:
-    """The policies as deployed: `used` is what roles did, by which statement; `denied` what they could not."""
+    """The policies as deployed. `used`: what roles did, by which statement; `denied`: what they could not."""
 
     def __init__(self, resources: Mapping[tuple[str, str], Resource]) -> None:
         self.region = "us-east-1"
@@ -237,7 +237,7 @@ class Policies:
                 f"{role_arn} calls {operation} of {service}, and the laptop cannot tell which actions that "
                 f"needs ({error}). Teach it to laptop/actions.py."
             ) from error
-        context["bucket"] = params.get("Bucket")
+        context["object"] = params.get("Bucket"), params.get("Key")
         keys = self._context(role_arn) | {
             "cloudwatch:namespace": params.get("Namespace"),
             "s3:prefix": params.get("Prefix", "") if operation.startswith("ListObjects") else None,
@@ -260,8 +260,9 @@ class Policies:
             or model.name not in {"GetObject", "HeadObject"}
         ):
             return
-        role_arn, bucket = self._acting[-1], f"arn:aws:s3:::{context['bucket']}"
-        if self._allowing(role_arn, "s3:ListBucket", bucket, self._context(role_arn)) is None:
+        role_arn, (name, key) = self._acting[-1], context["object"]
+        bucket, keys = f"arn:aws:s3:::{name}", self._context(role_arn) | {"s3:prefix": key}
+        if self._allowing(role_arn, "s3:ListBucket", bucket, keys) is None:
             message = (
                 f"{role_arn} may not s3:ListBucket on {bucket}, so it is not told that the key is missing"
             )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any  # moto's models are typed for moto's own use; here they stay at the boundary
 
+from moto.awslambda.models import LayerVersion
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack
@@ -19,6 +20,7 @@ from moto.dynamodb.models.table import Table
 from moto.iam.access_control import PermissionResult
 from moto.kinesis import models as kinesis
 from moto.kinesis.utils import decompose_shard_iterator
+from moto.logs.models import LogGroup
 from moto.s3.models import FakeBucket
 from moto.sqs.models import Queue, SQSBackend
 from moto.utilities.utils import md5_hash
@@ -148,6 +150,9 @@ def _repair() -> None:
         # laptop.mapping polls the sources; moto would run the function itself, in Docker, at each write.
         *((source, "lambda_event_source_mappings", no_mappings) for source in (Queue, Table, kinesis.Stream)),
         (LambdaSimpleBackend, "invoke", _refuse_invoke),
+        (LayerVersion, "physical_resource_id", property(lambda layer: layer.arn)),
+        # What CloudFormation answers ends so, and stands in every policy about a log.
+        (LogGroup, "get_cfn_attribute", lambda group, _attribute: f"{group.arn}:*"),
         # laptop.policies judges bucket policies; moto reads them without their conditions.
         (FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL),
         (parsing, "clean_json", _attribute_or_error(parsing.clean_json)),

@@ -68,7 +68,6 @@ class Type:
     request: Callable[[Properties], Properties] = dict
 
 
-_ALARM_ARN = {"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{AlarmName}"}
 TYPES = {
     "AWS::Athena::NamedQuery": Type(
         "athena", "create_named_query", "{NamedQueryId}", {"NamedQueryId": "{NamedQueryId}"}, name="Name"
@@ -82,10 +81,11 @@ TYPES = {
         without_effect=("RecursiveDeleteOption", "State"),
     ),
     "AWS::CloudWatch::Alarm": Type(
-        "cloudwatch", "put_metric_alarm", "{AlarmName}", _ALARM_ARN, name="AlarmName"
-    ),
-    "AWS::CloudWatch::CompositeAlarm": Type(
-        "cloudwatch", "put_composite_alarm", "{AlarmName}", _ALARM_ARN, name="AlarmName"
+        "cloudwatch",
+        "put_metric_alarm",
+        "{AlarmName}",
+        {"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{AlarmName}"},
+        name="AlarmName",
     ),
     "AWS::Glue::Crawler": Type("glue", "create_crawler", "{Name}", name="Name", request=_crawler),
     "AWS::Glue::Database": Type("glue", "create_database", "{DatabaseInput[Name]}"),
@@ -119,6 +119,7 @@ TYPES = {
     ),
     "AWS::Lambda::Alias": Type("lambda", "create_alias", "{AliasArn}"),
     "AWS::Lambda::EventInvokeConfig": Type("lambda", "put_function_event_invoke_config", "{generated}"),
+    "AWS::Logs::LogStream": Type("logs", "create_log_stream", "{logStreamName}", name="LogStreamName"),
     "AWS::Logs::MetricFilter": Type("logs", "put_metric_filter", "{filterName}", name="FilterName"),
     "AWS::Logs::SubscriptionFilter": Type(
         "logs", "put_subscription_filter", "{filterName}", name="FilterName"

@@ -52,9 +52,10 @@ def load(name: str, root: Path | None = None) -> Pipeline:
             f"{name}: {str(error).removeprefix(f'{name}: ').removeprefix('pipeline: ')}"
         ) from error
     except Exception as error:
+        reason = error.msg if isinstance(error, SyntaxError) else error
         raise DeclarationError(
             f"{name}: {place(name)} cannot be imported, line {_line(error)}: "
-            f"{type(error).__name__}: {error}; mend it there."
+            f"{type(error).__name__}: {reason}; mend it there."
         ) from error
     if declared is None:
         raise DeclarationError(
@@ -69,7 +70,7 @@ def load(name: str, root: Path | None = None) -> Pipeline:
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known names most like a misspelt one, for a sentence; all of them where none is alike."""
     known = list(known)
-    alike = difflib.get_close_matches(name, known)
+    alike = difflib.get_close_matches(name, known, cutoff=0.7)
     return f"did you mean {' or '.join(alike)}" if alike else f"there are {', '.join(known) or 'none'}"
 
 

@@ -2,11 +2,11 @@
 select
     table_id,
     game,
-    hour_start,
+    hour,
     guests,
     turnover,
     house_result
 from casino_payout_by_table
 where house_result < 0
-order by house_result, table_id, hour_start
+order by house_result, table_id, hour
 limit 100

@@ -20,7 +20,7 @@ bets as (
         game,
         bet,
         won,
-        date_trunc('hour', played_at) as hour_start,
+        date_trunc('hour', played_at) as hour,
         dt
     from arrivals
     where arrival = 1 and action = 'bet'
@@ -29,7 +29,7 @@ bets as (
 select
     cast(table_id as varchar) as table_id,
     cast(game as varchar) as game,
-    cast(hour_start as timestamp(3)) as hour_start,
+    cast(hour as timestamp(3)) as hour,
     cast(count(*) as bigint) as bets,
     cast(count(distinct customer_id) as bigint) as guests,
     cast(sum(bet) as double) as turnover,
@@ -37,4 +37,4 @@ select
     cast(-sum(won) as double) as house_result,
     cast(min(dt) as varchar) as dt
 from bets
-group by table_id, game, hour_start
+group by table_id, game, hour

@@ -19,7 +19,7 @@ bets as (
         bet,
         won,
         played_at,
-        date_trunc('day', played_at) as day_start,
+        date_trunc('day', played_at) as day,
         dt
     from arrivals
     where arrival = 1 and action = 'bet'
@@ -27,7 +27,7 @@ bets as (
 
 select
     cast(customer_id as varchar) as customer_id,
-    cast(day_start as timestamp(3)) as day_start,
+    cast(day as timestamp(3)) as day,
     cast(count(*) as bigint) as bets,
     cast(sum(bet) as double) as turnover,
     cast(max(bet) as double) as highest_bet,
@@ -38,4 +38,4 @@ select
     cast(max(played_at) as timestamp(3)) as last_bet_at,
     cast(min(dt) as varchar) as dt
 from bets
-group by customer_id, day_start
+group by customer_id, day

@@ -13,7 +13,7 @@ beats as (
     select
         device_id,
         heart_rate,
-        date_trunc('minute', measured_at) as minute_start,
+        date_trunc('minute', measured_at) as minute,
         dt
     from arrivals
     where arrival = 1
@@ -21,11 +21,11 @@ beats as (
 
 select
     cast(device_id as bigint) as device_id,
-    cast(minute_start as timestamp(3)) as minute_start,
+    cast(minute as timestamp(3)) as minute,
     cast(count(*) as bigint) as beats,
-    cast(avg(heart_rate) as double) as mean_heart_rate,
-    cast(min(heart_rate) as bigint) as lowest_heart_rate,
-    cast(max(heart_rate) as bigint) as highest_heart_rate,
+    cast(avg(heart_rate) as double) as mean,
+    cast(min(heart_rate) as bigint) as lowest,
+    cast(max(heart_rate) as bigint) as highest,
     cast(min(dt) as varchar) as dt
 from beats
-group by device_id, minute_start
+group by device_id, minute

@@ -15,9 +15,9 @@ with repeats as (
 
 select
     cast(key as bigint) as device_id,
-    cast(since as timestamp(3)) as minute_start,
+    cast(since as timestamp(3)) as minute,
     cast(direction as varchar) as direction,
-    cast(observed as double) as mean_heart_rate,
+    cast(observed as double) as mean,
     cast(incident_id as varchar) as incident_id,
     cast(dt as varchar) as dt
 from repeats

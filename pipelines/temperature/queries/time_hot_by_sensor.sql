@@ -3,7 +3,7 @@ select
     sensor_id,
     count(*) as spells,
     sum(seconds_hot) as seconds_hot,
-    max(highest_temperature) as highest_temperature,
+    max(highest) as highest,
     count_if(severity = 'critical') as critical_spells
 from temperature_hot_spells
 group by sensor_id

@@ -23,7 +23,7 @@ select
     cast(since as timestamp(3)) as hot_since,
     cast(ended_at as timestamp(3)) as hot_until,
     cast(date_diff('second', since, ended_at) as bigint) as seconds_hot,
-    cast(worst_score as double) as highest_temperature,
+    cast(worst_score as double) as highest,
     cast(findings as bigint) as hot_readings,
     cast(dt as varchar) as dt
 from changes

@@ -13,7 +13,7 @@ readings as (
     select
         sensor_id,
         temperature,
-        date_trunc('hour', measured_at) as hour_start,
+        date_trunc('hour', measured_at) as hour,
         dt
     from arrivals
     where arrival = 1
@@ -21,12 +21,12 @@ readings as (
 
 select
     cast(sensor_id as varchar) as sensor_id,
-    cast(hour_start as timestamp(3)) as hour_start,
+    cast(hour as timestamp(3)) as hour,
     cast(count(*) as bigint) as readings,
-    cast(avg(temperature) as double) as mean_temperature,
-    cast(min(temperature) as double) as lowest_temperature,
-    cast(max(temperature) as double) as highest_temperature,
-    cast(stddev_samp(temperature) as double) as temperature_spread,
+    cast(avg(temperature) as double) as mean,
+    cast(min(temperature) as double) as lowest,
+    cast(max(temperature) as double) as highest,
+    cast(stddev_samp(temperature) as double) as spread,
     cast(min(dt) as varchar) as dt
 from readings
-group by sensor_id, hour_start
+group by sensor_id, hour

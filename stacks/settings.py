@@ -141,13 +141,13 @@ def _wrong(where: str, what: str) -> DeclarationError:
 
 def _mapping(where: str, given: object) -> Mapping[str, Any]:
     """What the CLI hands over as text is JSON."""
+    if given is None and where == "freshet":
+        return {}
     if isinstance(given, str):
         try:
             given = json.loads(given)
         except ValueError:
             given = None
-    if given is None and where == "freshet":
-        return {}
     if not isinstance(given, Mapping):
         raise _wrong(where, "it is no JSON object; say {…} with names and values")
     return given

@@ -166,7 +166,7 @@ class Sequence(Detector[list[Attempt]]):
     def _words(self) -> str:
         parts = [
             step.when.words()
-            + (f" {step.times} times" if step.times > 1 else "")
+            + (f", {step.times} times" if step.times > 1 else "")
             + (" in a row" if step.times > 1 and step.unbroken else "")
             for step in self.steps
         ]

@@ -23,7 +23,83 @@ from sql.types import from_trino
 # Athena's reserved words for SELECT; sqlglot takes some of them as names.
 # https://docs.aws.amazon.com/athena/latest/ug/reserved-words.html
 RESERVED = frozenset(
-    ["alter", "and", "as", "between", "by", "case", "cast", "constraint", "create", "cross", "cube", "current_date", "current_path", "current_time", "current_timestamp", "current_user", "deallocate", "delete", "describe", "distinct", "drop", "else", "end", "escape", "except", "execute", "exists", "extract", "false", "first", "for", "from", "full", "group", "grouping", "having", "in", "inner", "insert", "intersect", "into", "is", "join", "last", "left", "like", "listagg", "localtime", "localtimestamp", "natural", "normalize", "not", "null", "on", "or", "order", "outer", "prepare", "recursive", "right", "rollup", "select", "skip", "start", "table", "then", "true", "uescape", "union", "unnest", "using", "values", "when", "where", "with"]
+    [
+        "alter",
+        "and",
+        "as",
+        "between",
+        "by",
+        "case",
+        "cast",
+        "constraint",
+        "create",
+        "cross",
+        "cube",
+        "current_date",
+        "current_path",
+        "current_time",
+        "current_timestamp",
+        "current_user",
+        "deallocate",
+        "delete",
+        "describe",
+        "distinct",
+        "drop",
+        "else",
+        "end",
+        "escape",
+        "except",
+        "execute",
+        "exists",
+        "extract",
+        "false",
+        "first",
+        "for",
+        "from",
+        "full",
+        "group",
+        "grouping",
+        "having",
+        "in",
+        "inner",
+        "insert",
+        "intersect",
+        "into",
+        "is",
+        "join",
+        "last",
+        "left",
+        "like",
+        "listagg",
+        "localtime",
+        "localtimestamp",
+        "natural",
+        "normalize",
+        "not",
+        "null",
+        "on",
+        "or",
+        "order",
+        "outer",
+        "prepare",
+        "recursive",
+        "right",
+        "rollup",
+        "select",
+        "skip",
+        "start",
+        "table",
+        "then",
+        "true",
+        "uescape",
+        "union",
+        "unnest",
+        "using",
+        "values",
+        "when",
+        "where",
+        "with",
+    ]
 )
 # These are functions without parentheses; as a name in a column they are parsed as what they mean.
 _CALLED_WITHOUT_PARENTHESES = frozenset(("current_date", "current_timestamp", "localtimestamp"))
@@ -126,7 +202,22 @@ def _refuse_what_athena_refuses(text: str, tokens: Sequence[Token]) -> None:
 
 # `decimal '1.50'` has the digits of the literal as its type, which a cast does not: neither is guessed.
 _TYPED_LITERALS_REFUSED = frozenset(
-    ["decimal", "double", "real", "bigint", "integer", "int", "smallint", "tinyint", "boolean", "varchar", "char", "json", "time", "varbinary"]
+    [
+        "decimal",
+        "double",
+        "real",
+        "bigint",
+        "integer",
+        "int",
+        "smallint",
+        "tinyint",
+        "boolean",
+        "varchar",
+        "char",
+        "json",
+        "time",
+        "varbinary",
+    ]
 )
 
 
@@ -170,7 +261,7 @@ def name_of(text: str, identifier: exp.Identifier) -> str:
     return name
 
 
-def spelt_in_lower_case(text: str) -> SqlError | None:
+def capitals(text: str) -> SqlError | None:
     """The house style's first capital outside strings and quoted names, if there is one."""
     quoted = (TokenType.STRING, TokenType.IDENTIFIER)
     for token in AthenaReader().tokenize(text):

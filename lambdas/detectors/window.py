@@ -241,7 +241,8 @@ class Window(Detector[Panes]):
             if met:
                 yield self._finding(since / 1000, until / 1000, values, panes[-1].shown)
             elif met is False:
-                yield Clear(until / 1000)
+                # Windows that do not overlap say that all was well from the first event of this one on.
+                yield Clear((until if self._panes_a_window > 1 else since) / 1000)
 
     def _finding(
         self, since: float, until: float, values: dict[str, float | int | None], shown: dict[str, Any]

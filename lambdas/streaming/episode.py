@@ -62,7 +62,7 @@ class Episode:
 
     def cleared(self, time: float) -> None:
         """The key is as it should be from `time` on, unless a newer finding says otherwise."""
-        if time > self.last and self.cleared_at is None:
+        if time >= self.last and self.cleared_at is None:
             self.cleared_at = time
 
     def due(self, settle: float, quiet: float) -> float:

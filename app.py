@@ -10,6 +10,7 @@ import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
 from lambdas.columns import DeclarationError
+from sql.errors import SqlError
 from stacks.lake import LakeStack
 from stacks.operators import OperatorsStack
 from stacks.pipeline import PipelineStack
@@ -32,5 +33,5 @@ try:
     if app.node.try_get_context("nag"):  # twice the time of the synth, so only where it is asked for
         cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     app.synth()
-except DeclarationError as error:
+except (DeclarationError, SqlError) as error:
     sys.exit(str(error))

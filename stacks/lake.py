@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import aws_cdk as cdk
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
@@ -10,14 +12,15 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from lambdas.alerting.saved_query import DATABASE, WORKGROUP
 from lambdas.tables import QUARANTINE, RESULT_TABLES
 from stacks.constructs.bucket import PrivateBucket
 from stacks.constructs.glue_table import GlueTable
 from stacks.constructs.parquet_delivery import ParquetDelivery
+from stacks.constructs.views import Views
 from stacks.constructs.workgroup import Workgroup
 from stacks.settings import Settings
 
-DATABASE = WORKGROUP = "freshet"
 # What somebody looks up right after an alert is there within a minute; the rest may share larger files.
 SOON, LATER = cdk.Duration.seconds(60), cdk.Duration.seconds(300)
 PATIENCE = {"incident_change": SOON, "alert": SOON, "finding": SOON}
@@ -25,7 +28,12 @@ PATIENCE = {"incident_change": SOON, "alert": SOON, "finding": SOON}
 
 class LakeStack(cdk.Stack):
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
-        super().__init__(scope, id, description="Freshet: the lake, its catalog and the state of the shards")
+        super().__init__(
+            scope,
+            id,
+            description="Freshet: the lake, its catalog and the state of the shards",
+            tags={"freshet": "lake"},
+        )
         # One key: each costs $1 a month, and who may read which part of Freshet's data is for IAM to say.
         self.key = kms.Key(
             self,
@@ -106,6 +114,15 @@ class LakeStack(cdk.Stack):
             form="json",
             partitions={"pipeline": ([p.name for p in settings.pipelines], "the pipeline's name")},
         )
+        tables = [*(shape.name for shape in RESULT_TABLES.values()), QUARANTINE.name]
+        views = Views(
+            self,
+            "Views",
+            folder=Path(__file__).parent / "views",
+            database=self.database.ref,
+            tables=tables,
+        )
+        self.tables = [*tables, *views.names]
 
     def _result_delivery(self, kind: str) -> ParquetDelivery:
         shape = RESULT_TABLES[kind]

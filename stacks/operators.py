@@ -15,7 +15,12 @@ from stacks.settings import PLATFORM, Recipient, Settings
 
 class OperatorsStack(cdk.Stack):
     def __init__(self, scope: Construct, id: str, *, settings: Settings, key: kms.IKey) -> None:
-        super().__init__(scope, id, description="Freshet: topics, recipients and incidents")
+        super().__init__(
+            scope,
+            id,
+            description="Freshet: topics, recipients and incidents",
+            tags={"freshet": "operators"},
+        )
         # The display name stands before every SMS.
         self.alerts = sns.Topic(self, "Alerts", display_name="Freshet", master_key=key, enforce_ssl=True)
         self.alarms = sns.Topic(

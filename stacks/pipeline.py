@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from importlib import import_module
+from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -21,11 +22,13 @@ from stacks.constructs.event_stream import EventStream
 from stacks.constructs.every_minute import EveryMinute
 from stacks.constructs.glue_table import GlueTable
 from stacks.constructs.handler import Handler, handler_code
-from stacks.constructs.packages_layer import PackagesLayer
+from stacks.constructs.packages_layer import ROOT, PackagesLayer
 from stacks.constructs.parquet_delivery import Feed, ParquetDelivery
 from stacks.constructs.queue_reader import QueueReader
 from stacks.constructs.reference_table import ReferenceTable
+from stacks.constructs.saved_queries import SavedQueries
 from stacks.constructs.shard_reader import ShardReader
+from stacks.constructs.views import Views
 from stacks.lake import LATER, LakeStack
 from stacks.operators import OperatorsStack
 from stacks.settings import Settings
@@ -44,7 +47,13 @@ class PipelineStack(cdk.Stack):
         lake: LakeStack,
         operators: OperatorsStack,
     ) -> None:
-        super().__init__(scope, id, description=f"Freshet: {pipeline.about}"[:1024])
+        super().__init__(
+            scope,
+            id,
+            description=f"Freshet: {pipeline.about}"[:1024],
+            # Costs are told apart by it.
+            tags={"freshet": pipeline.name},
+        )
         self._pipeline, self._settings, self._lake, self._operators = pipeline, settings, lake, operators
         self._code, self._layer = handler_code(pipeline.name), PackagesLayer(self, "Packages").layer
         existing = settings.existing_streams.get(pipeline.name)
@@ -65,6 +74,7 @@ class PipelineStack(cdk.Stack):
         self.tick = self._tick()
         self.alert = self._alert(alert_time)
         self._raise_alarms()
+        self._save_sql(ROOT / "pipelines" / pipeline.name)
 
     def _connect(self, source: Source, id: str) -> None:
         """A source's AWS side is the module of `stacks.sources` that has its name."""
@@ -232,6 +242,26 @@ class PipelineStack(cdk.Stack):
 
     def _reference_names(self, *names: str) -> str:
         return self.to_json_string({name: self.references[name].table.table_name for name in names})
+
+    def _save_sql(self, folder: Path) -> None:
+        prefix = f"{self._pipeline.name}_"
+        database = self._lake.database.ref
+        Views(
+            self,
+            "Views",
+            folder=folder / "views",
+            database=database,
+            tables=[self._pipeline.table, *self._lake.tables],
+            prefix=prefix,
+        )
+        SavedQueries(
+            self,
+            "Queries",
+            folder=folder / "queries",
+            database=database,
+            workgroup=self._lake.workgroup.name,
+            prefix=prefix,
+        )
 
     def _raise_alarms(self) -> None:
         pipeline = self._pipeline.name

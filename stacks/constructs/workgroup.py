@@ -39,3 +39,7 @@ class Workgroup(Construct):
                 ),
             ),
         )
+
+    @property
+    def name(self) -> str:
+        return self.workgroup.ref

@@ -184,7 +184,7 @@ class Lake:
 
     def _held(self, source: str) -> dict[str, str]:
         """The columns that the files hold, in any case, with DuckDB's types."""
-        rows = self._connection.execute(f"describe select * " + f"from {source}").fetchall()
+        rows = self._connection.execute("describe select * " + f"from {source}").fetchall()
         return {str(name): str(kind) for name, kind, *_ in rows}
 
     def _as_declared(self, entry: _Entry, name: str, kind: SqlType, held: Mapping[str, str]) -> str:

@@ -8,14 +8,14 @@ Athena. Functions stay as they were written: `sql.functions` alone decides what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.trino import Trino
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.parsers.trino import TrinoParser
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from sql.errors import SqlError
 from sql.types import from_trino
@@ -115,7 +115,7 @@ class AthenaReader(Trino):
     INDEX_OFFSET = 0
 
     class Parser(TrinoParser):
-        FUNCTIONS: ClassVar[dict[str, object]] = {}
+        FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
         FUNCTION_PARSERS: ClassVar = {
             name: parse for name, parse in TrinoParser.FUNCTION_PARSERS.items() if name in _SPECIAL_SYNTAX
         }

@@ -180,7 +180,7 @@ class _Reader:
         self._text = text
         self._hive = hive
         # Trino's quoted field names are the only place for blanks or capitals that matter.
-        self._words = re.findall(r'"(?:[^"]|"")*"|\w+|\S', text)
+        self._words: list[str] = re.findall(r'"(?:[^"]|"")*"|\w+|\S', text)
         self._at = 0
         self._open, self._close = ("<", ">") if hive else ("(", ")")
 

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 
-from sql import functions
 from sql.answer import Answer
 from sql.errors import SqlError
+from sql.functions.allowed import known
 
 Query = Callable[[str], Answer]
 
@@ -675,6 +675,6 @@ def test_value_that_athena_refuses_stops_the_query_with_a_sentence(asked: Query,
 def test_every_allowed_function_has_a_test_of_its_meaning() -> None:
     tested = " ".join([case[0] for case in SCALARS] + [case[0] for case in ROWS])
 
-    missing = [name for name in functions.known() if not re.search(rf"\b{name}\b", tested)]
+    missing = [name for name in known() if not re.search(rf"\b{name}\b", tested)]
 
     assert missing == []

@@ -4,6 +4,7 @@ and the laptop read alike. Standard library only.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,11 +14,14 @@ from typing import Any, ClassVar, Protocol
 
 from lambdas.columns import (
     Aggregate,
+    Boolean,
     Column,
     Compare,
     DeclarationError,
     Expression,
     Integer,
+    Not,
+    OneOf,
     Predicate,
     Text,
     Timestamp,
@@ -563,16 +567,34 @@ def literal_problems(condition: Predicate, *, aggregates: bool) -> Iterator[str]
                     f"“{leaf.words()}” compares {'a column' if aggregates else 'an aggregate'}; compare "
                     f"{'an aggregate such as mean(…)' if aggregates else 'a column'} here."
                 )
-        if isinstance(leaf, Compare) and not isinstance(leaf.right, Expression):
-            is_number = isinstance(leaf.right, int | float) and not isinstance(leaf.right, bool)
-            expects_number = isinstance(leaf.left, Aggregate | Timestamp) or getattr(
-                leaf.left, "numeric", False
-            )
-            if is_number != expects_number:
+        yield from likeness_problems(leaf)
+
+
+def likeness_problems(leaf: Predicate) -> Iterator[str]:
+    """Whether a comparison can ever hold: text with text, a number with a finite number."""
+    if isinstance(leaf, Not):
+        for inner in leaf.part.leaves():
+            yield from likeness_problems(inner)
+    elif isinstance(leaf, Compare | OneOf):
+        left, kind = leaf.left.words, kind_of(leaf.left)
+        for other in leaf.values if isinstance(leaf, OneOf) else (leaf.right,):
+            if kind_of(other) != kind:
+                told = other.words if isinstance(other, Expression) else repr(other)
                 yield (
-                    f"“{leaf.words()}” compares {leaf.left.words} with {leaf.right!r}; compare it with "
-                    f"{'a number' if expects_number else 'a value of its own type'}."
+                    f"“{leaf.words()}” compares {left} with {told}, and {left} is {kind}; compare it with "
+                    f"{kind}."
                 )
+
+
+def kind_of(part: Value | Expression) -> str:
+    """What a column, an aggregate or a literal is when it is compared."""
+    if isinstance(part, Aggregate | Timestamp) or getattr(part, "numeric", False):
+        return "a number"
+    if isinstance(part, Boolean | bool):
+        return "true or false"
+    if isinstance(part, int | float):
+        return "a number" if math.isfinite(part) else "not finite"
+    return "text" if isinstance(part, Column | str) else "nothing"
 
 
 def limit_leaf(condition: Predicate, name: str) -> Compare | None:

@@ -296,12 +296,23 @@ REFUSALS = [
     ),
     Refusal(
         lambda: threshold(when=Play.won > "much"),
-        "pipeline: big_win: “won above much” compares won with 'much'; compare it with a number.",
+        "pipeline: big_win: “won above much” compares won with 'much', and won is a number; compare it with"
+        " a number.",
     ),
     Refusal(
-        lambda: threshold(when=Play.table_id.is_(7)),
-        "pipeline: big_win: “table id is 7” compares table id with 7; compare it with a value of its own "
-        "type.",
+        lambda: threshold(when=~Play.table_id.is_in("seven", 7)),
+        "pipeline: big_win: “table id is one of seven, 7” compares table id with 7, and table id is text; "
+        "compare it with text.",
+    ),
+    Refusal(
+        lambda: threshold(when=Play.won > Play.table_id),
+        "pipeline: big_win: “won above table id” compares won with table id, and won is a number; compare "
+        "it with a number.",
+    ),
+    Refusal(
+        lambda: threshold(when=Play.won > float("inf")),
+        "pipeline: big_win: “won above $inf” compares won with inf, and won is a number; compare it with a "
+        "number.",
     ),
     Refusal(
         lambda: threshold().overridden({"big_win.below": 3}),

@@ -42,7 +42,7 @@ def always(_request: dict[str, Any]) -> bool:
 @dataclass
 class Fault:
     operation: str
-    error: Exception
+    error: BaseException
     is_after: bool
     times: int
     when: Callable[[dict[str, Any]], bool]
@@ -59,7 +59,7 @@ class Faults:
     def before(
         self,
         operation: str,
-        error: Exception,
+        error: BaseException,
         *,
         times: int = 1,
         when: Callable[[dict[str, Any]], bool] = always,
@@ -70,7 +70,7 @@ class Faults:
     def after(
         self,
         operation: str,
-        error: Exception,
+        error: BaseException,
         *,
         times: int = 1,
         when: Callable[[dict[str, Any]], bool] = always,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -174,13 +174,15 @@ def put(world: World, records: Iterable[Sent]) -> list[Sent]:
     ]
 
 
-def until_done(function: Any, event: dict[str, Any]) -> Any:
+def until_done(function: Any, event: dict[str, Any], after_each: Callable[[], None]) -> Any:
     """Invokes as Lambda does: again with the same batch while it fails."""
     for _ in range(8):
         try:
             return function.handler(event, None)
         except Exception as error:
             failure = error
+        finally:
+            after_each()
     raise failure
 
 

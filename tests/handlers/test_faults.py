@@ -1,0 +1,162 @@
+"""Whatever fails, wherever: nothing is lost, nothing doubled, nothing seen that was not committed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lambdas.effects import session
+from lambdas.effects.state_log import Conflict, StateLog
+from lambdas.streaming.shard import Shard
+from pipelines.temperature.pipeline import pipeline
+from tests.effects.support import BUCKET, Faults, refusal, silence
+from tests.handlers.support import (
+    NOON,
+    SHARD,
+    World,
+    deploy,
+    detect_event,
+    expected,
+    numbered,
+    reading,
+    until_done,
+)
+
+NAMED = pipeline.named("temperature")
+HEATS = [20, 31, 32, 46, 25, 33, 20, 20]
+RECORDS = numbered(
+    [reading(f"sensor-{second % 2}", heat, NOON + second) for second, heat in enumerate(HEATS)]
+)
+BATCHES = [RECORDS[:2], RECORDS[2:4], RECORDS[4:5], RECORDS[5:]]
+
+
+@pytest.fixture
+def world(aws: Faults, monkeypatch: pytest.MonkeyPatch) -> World:  # noqa: ARG001 - the account it is in
+    monkeypatch.setattr(session, "ENTRIES_A_BASE", 2)
+    return deploy(monkeypatch, "temperature")
+
+
+def is_about(*endings: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda request: str(request.get("Key", "")).endswith(endings)
+
+
+def everything(_request: dict[str, Any]) -> bool:
+    return True
+
+
+EFFECTS = {
+    "load": ("list_objects_v2", everything),
+    "load an entry": ("get_object", is_about(".entry")),
+    "load a base": ("get_object", is_about(".base")),
+    "commit": ("put_object", is_about(".entry")),
+    "send a change": ("send_message_batch", everything),
+    "send a row": ("put_record_batch", everything),
+    "mark as sent": ("put_object", is_about(".sent")),
+    "write a base": ("put_object", is_about(".base")),
+}
+FAILURES: dict[str, Callable[[str], Exception]] = {
+    "is refused": lambda operation: refusal(operation, "InternalError", 500),
+    "is throttled": lambda operation: refusal(operation, "SlowDown", 503),
+    "times out": lambda _: silence(),
+}
+
+
+def check_nothing_rash(world: World) -> None:
+    assert set(world.seen()) <= world.committed()
+
+
+def check(world: World) -> None:
+    seen = world.seen()
+    assert set(seen) == world.committed()
+    assert seen == expected(NAMED, RECORDS)
+    # The queue itself knows a change that it is sent again; the alert function would know it by its version.
+    changes = [row["change_id"] for row in world.messages()]
+    assert len(changes) == len(set(changes))
+    assert set(changes) == {id for kind, id in seen if kind == "incident_change"}
+    owing = [entry["n"] for entry in world.entries() if entry["outbox"]]
+    assert set(world.objects()) >= {f"{number}.sent" for number in owing}
+
+
+@pytest.mark.parametrize("stays_warm", [True, False], ids=["warm", "cold"])
+@pytest.mark.parametrize("is_after", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_an_effect_fails_at_each_of_its_turns(
+    world: World, aws: Faults, effect: str, failure: str, is_after: bool, stays_warm: bool
+) -> None:
+    operation, when = EFFECTS[effect]
+    turn = aws.after if is_after else aws.before
+    detect = world.container("lambdas.detect")
+    for batch in BATCHES:
+        turn(operation, FAILURES[failure](operation), when=when)
+        done = until_done(detect, detect_event(batch), lambda: check_nothing_rash(world))
+        assert done == {"batchItemFailures": []}
+        if not stays_warm:
+            detect = world.container("lambdas.detect")
+    check(world)
+
+
+def test_a_container_that_dies_between_commit_and_sending_is_followed_by_one_that_sends(
+    world: World, aws: Faults
+) -> None:
+    aws.before("send_message_batch", KeyboardInterrupt())  # nothing catches it, as nothing catches a crash
+    with pytest.raises(KeyboardInterrupt):
+        world.container("lambdas.detect").handler(detect_event(RECORDS[:2]), None)
+    assert (world.objects(), world.seen()) == (["1.entry"], {})
+    world.container("lambdas.detect").handler(detect_event(RECORDS[:2]), None)
+    assert world.objects() == ["1.entry", "1.sent"]
+    assert len(aws.requested("send_message_batch")) == 2
+    assert set(world.seen()) == world.committed()
+    assert [row["state"] for row in world.messages()] == ["opened"]
+
+
+def test_a_commit_whose_answer_was_lost_is_not_done_twice(world: World, aws: Faults) -> None:
+    aws.after("put_object", silence(), when=is_about(".entry"))
+    world.container("lambdas.detect").handler(detect_event(RECORDS), None)
+    assert world.objects() == ["1.entry", "1.sent"]
+    check(world)
+
+
+@pytest.mark.parametrize("same_batch", [True, False])
+def test_of_two_racing_writers_one_wins_and_the_other_starts_over(
+    world: World, aws: Faults, same_batch: bool
+) -> None:
+    slow, fast = world.container("lambdas.detect"), world.container("lambdas.detect")
+    for each in (slow, fast):
+        each.handler(detect_event(RECORDS[:2]), None)  # the second sees a replay
+    raced: list[dict[str, Any]] = []
+
+    def lets_the_other_go_first(call: Any, request: dict[str, Any]) -> Any:
+        if not raced:
+            raced.append({})
+            fast.handler(detect_event(RECORDS[2:] if same_batch else RECORDS[2:4]), None)
+            raced[0] = world.entries()[0]
+            check_nothing_rash(world)
+        return call(**request)
+
+    aws.answering("put_object", lets_the_other_go_first)
+    slow.handler(detect_event(RECORDS[2:]), None)
+    assert raced[0] in world.entries()  # as the winner wrote it
+    check(world)
+
+
+def test_a_log_that_others_keep_writing_gets_a_sentence(world: World, aws: Faults) -> None:
+    log = StateLog(BUCKET, "temperature")
+    writing: list[bool] = []
+
+    def always_too_late(call: Any, request: dict[str, Any]) -> Any:
+        if not writing:
+            writing.append(True)
+            number = 10**12 - int(request["Key"].rpartition("/")[2].removesuffix(".entry"))
+            log.commit(SHARD, number, Shard(NAMED, SHARD).process([]))
+            writing.clear()
+        return call(**request)
+
+    aws.answering("put_object", always_too_late)
+    with pytest.raises(Conflict) as refused:
+        world.container("lambdas.detect").handler(detect_event(RECORDS), None)
+    assert str(refused.value) == (
+        f"The log of temperature/{SHARD} had another writer 5 times in a row; look whether more than one "
+        "function or mapping reads the stream for this pipeline."
+    )
+    assert world.seen() == {}

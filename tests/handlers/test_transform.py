@@ -1,0 +1,182 @@
+import gzip
+import json
+from base64 import b64decode
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdas.columns import lake_time
+from tests.effects.support import Faults, body, keys, refusal
+from tests.handlers.support import (
+    NOON,
+    SHARD,
+    Sent,
+    World,
+    deploy,
+    detect_event,
+    numbered,
+    reading,
+    transform_event,
+)
+
+LIMIT = 6 * 1024 * 1024
+
+
+@pytest.fixture
+def world(aws: Faults, monkeypatch: pytest.MonkeyPatch) -> World:  # noqa: ARG001 - the account it is in
+    return deploy(monkeypatch, "temperature")
+
+
+def lines(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    data = b64decode(answer["data"]).decode()
+    assert data.endswith("}\n")
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def quarantined() -> list[dict[str, Any]]:
+    found = keys(prefix="quarantine/")
+    return [json.loads(line) for key in found for line in gzip.decompress(body(key)).splitlines()]
+
+
+def test_a_record_becomes_a_row_that_says_where_it_came_from(world: World) -> None:
+    (record,) = numbered([reading("sensor-1", 21, NOON)])
+    (answer,) = world.container("lambdas.transform").handler(transform_event([record]), None)["records"]
+    assert (answer["recordId"], answer["result"]) == (f"record-{record.sequence}", "Ok")
+    assert lines(answer) == [
+        {
+            "sensor_id": "sensor-1",
+            "temperature": 21.0,
+            "measured_at": "2026-01-31 12:00:00.000",
+            "shard_id": SHARD,
+            "sequence_number": str(record.sequence),
+            "record_index": 0,
+            "arrived_at": "2026-01-31 12:00:00.500",
+        }
+    ]
+
+
+def test_a_packed_record_becomes_a_row_for_each_event(world: World) -> None:
+    packed = Sent(NOON, b"\n".join(reading("sensor-1", heat, NOON).data for heat in (20, 21, 22)))
+    (answer,) = world.container("lambdas.transform").handler(transform_event([packed]), None)["records"]
+    assert [(row["temperature"], row["record_index"]) for row in lines(answer)] == [(20, 0), (21, 1), (22, 2)]
+
+
+def test_what_cannot_be_read_is_dropped_into_quarantine(world: World) -> None:
+    records = numbered(
+        [Sent(NOON, b"\xff\x00"), reading("sensor-1", 21, NOON), Sent(NOON, b'{"sensor_id": "a"}')]
+    )
+    answers = world.container("lambdas.transform").handler(transform_event(records), None)["records"]
+    assert [answer["result"] for answer in answers] == ["Dropped", "Ok", "Dropped"]
+    assert ["data" in answer for answer in answers] == [False, True, False]
+    first, second = quarantined()
+    assert b64decode(first["data"]) == b"\xff\x00"
+    assert (second["reason"], second["field"]) == ("Temperature is missing.", "temperature")
+    assert second["sequence_number"] == str(records[2].sequence)
+
+
+def test_the_good_part_of_a_record_is_kept_and_the_bad_one_quarantined(world: World) -> None:
+    mixed = Sent(
+        NOON, reading("sensor-1", 21, NOON).data + b' {"sensor_id": "sensor-1", "temperature": "warm"}'
+    )
+    (answer,) = world.container("lambdas.transform").handler(transform_event([mixed]), None)["records"]
+    assert (answer["result"], len(lines(answer))) == ("Ok", 1)
+    assert [(row["record_index"], row["value"]) for row in quarantined()] == [(1, "warm")]
+
+
+def test_the_same_batch_again_makes_the_same_quarantine(world: World) -> None:
+    transform = world.container("lambdas.transform")
+    event = transform_event(numbered([Sent(NOON, b"\xff"), Sent(NOON, b"")]))
+    assert transform.handler(event, None) == transform.handler(event, None)
+    assert len(keys(prefix="quarantine/")) == 1
+
+
+def test_the_streams_arrival_decides_what_is_too_far_ahead(world: World) -> None:
+    record = Sent(NOON, reading("sensor-1", 21, NOON + 300.9).data)  # Firehose's own clock is 900 ms further
+    (answer,) = world.container("lambdas.transform").handler(transform_event([record]), None)["records"]
+    assert answer["result"] == "Dropped"
+    assert quarantined()[0]["field"] == "measured_at"
+
+
+def test_a_good_batch_asks_s3_for_nothing(world: World, aws: Faults) -> None:
+    world.container("lambdas.transform").handler(transform_event([reading("sensor-1", 21, NOON)]), None)
+    assert aws.requests == []
+
+
+def test_a_quarantine_that_fails_fails_the_batch_so_that_firehose_comes_again(
+    world: World, aws: Faults
+) -> None:
+    aws.before("put_object", refusal("PutObject", "InternalError", 500))
+    transform = world.container("lambdas.transform")
+    event = transform_event([Sent(NOON, b"\xff")])
+    with pytest.raises(ClientError, match="InternalError"):
+        transform.handler(event, None)
+    assert transform.handler(event, None)["records"][0]["result"] == "Dropped"
+    assert len(quarantined()) == 1
+
+
+def test_what_does_not_fit_into_an_answer_goes_to_the_error_output(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = {"sensor_id": "s" * 700_000, "temperature": 21, "timestamp": lake_time(NOON)}
+    large = [Sent(NOON, json.dumps(event).encode()) for _ in range(7)]
+    small = reading("sensor-1", 21, NOON)
+    answer = world.container("lambdas.transform").handler(transform_event(numbered([*large, small])), None)
+    results = [each["result"] for each in answer["records"]]
+    assert results == ["Ok"] * 5 + ["ProcessingFailed"] * 2 + ["Ok"]
+    assert len(json.dumps(answer)) < LIMIT
+    assert json.loads(capsys.readouterr().out)["too_large"] == [2.0]
+
+
+def test_what_was_done_is_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    records = numbered([Sent(NOON, b"\xff"), reading("sensor-1", 21, NOON)])
+    world.container("lambdas.transform").handler(transform_event(records), None)
+    (counts,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (counts["pipeline"], counts["quarantined"]) == ("temperature", [1.0])
+
+
+GOOD = reading("sensor-1", 21, NOON).data
+MUTATED = st.one_of(
+    st.binary(max_size=60),
+    st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.builds(
+        lambda place, byte: GOOD[:place] + bytes([byte]) + GOOD[place + 1 :],
+        st.integers(0, len(GOOD) - 1),
+        st.integers(0, 255),
+    ),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["sensor_id", "temperature", "timestamp", "x"]), inner, max_size=4
+            )
+        ),
+    ).map(lambda value: json.dumps(value).encode()),
+)
+
+
+@given(st.lists(MUTATED, min_size=1, max_size=5))
+def test_detect_and_transform_say_the_same_of_any_bytes(both: tuple[Any, Any], contents: list[bytes]) -> None:
+    detect, transform = both
+    for data in contents:
+        (record,) = numbered([Sent(NOON, data)])
+        seen = detect.read_record(detect_event([record])["Records"][0]["kinesis"])
+        written, rejected = transform.read_record(transform_event([record])["records"][0])
+        assert len(seen.rows) == len(written.splitlines())
+        assert seen.unreadable == len(rejected.parts)
+        assert all(part.reason.endswith(".") for part in rejected.parts)
+
+
+@pytest.fixture(scope="module")
+def both() -> Any:
+    """The two consumers of a stream, as containers have them."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in ("STATE_BUCKET", "QUARANTINE_BUCKET", "CHANGES_QUEUE_URL"):
+            monkeypatch.setenv(f"FRESHET_{name}", "none")
+        monkeypatch.setenv("FRESHET_PIPELINE", "temperature")
+        monkeypatch.setenv("FRESHET_RESULT_STREAMS", "{}")
+        world = World("temperature", "")
+        return world.container("lambdas.detect"), world.container("lambdas.transform")

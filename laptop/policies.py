@@ -129,15 +129,14 @@ class Statement:
     def __str__(self) -> str:
         return f"{self.policy}, statement {self.number}"
 
-    def applies(self, action: str, resource: str, context: Context) -> bool:
-        return (
-            self._names("Action", lambda pattern: _like(pattern.lower(), action.lower()))
-            and self._names("Resource", lambda pattern: _arn_like(pattern, resource))
-            and all(
-                self._holds(operator, key, _listed(values), context)
-                for operator, keys in self.document.get("Condition", {}).items()
-                for key, values in keys.items()
-            )
+    def covers(self, action: str) -> bool:
+        return self._names("Action", lambda pattern: _like(pattern.lower(), action.lower()))
+
+    def applies(self, resource: str, context: Context) -> bool:
+        return self._names("Resource", lambda pattern: _arn_like(pattern, resource)) and all(
+            self._holds(operator, key, _listed(values), context)
+            for operator, keys in self.document.get("Condition", {}).items()
+            for key, values in keys.items()
         )
 
     def concerns(self, role_arn: str) -> bool:
@@ -181,6 +180,8 @@ class Policies:
         self.denied: list[str] = []
         self._resources = resources
         self._statements: dict[str, list[Statement]] = {}  # by role name
+        self._covering: dict[tuple[str, str], list[Statement]] = {}  # those of a role about an action
+        self._roles: dict[str, Resource] = {}
         self._keys: dict[tuple[str, str], str] = {}  # by type and name of what a key encrypts
         self._acting: list[str] = []
 
@@ -202,7 +203,8 @@ class Policies:
         keys = self._context(role_arn) | {"aws:sourceaccount": ACCOUNT, "aws:sourcearn": source_arn}
         if service and not any(
             service in _listed(statement.document.get("Principal", {}).get("Service", []))
-            and statement.applies("sts:AssumeRole", role_arn, keys)
+            and statement.covers("sts:AssumeRole")
+            and statement.applies(role_arn, keys)
             for statement in _read(role, role.properties["AssumeRolePolicyDocument"], Resource="*")
         ):
             raise PolicyError(f"The role {role_arn} does not let {service} assume it. Mend its trust policy.")
@@ -296,7 +298,9 @@ class Policies:
             self._judge(role_arn, f"kms:{verb}", key, keys, _code(service, 1))
 
     def _allowing(self, role_arn: str, action: str, resource: str, keys: Context) -> Statement | None:
-        applying = [s for s in self._of(role_arn) if s.applies(action, resource, keys)]
+        if (role_arn, action) not in self._covering:
+            self._covering[role_arn, action] = [s for s in self._of(role_arn) if s.covers(action)]
+        applying = [s for s in self._covering[role_arn, action] if s.applies(resource, keys)]
         if not applying or any(statement.document["Effect"] == "Deny" for statement in applying):
             return None
         self.used[role_arn, action, resource] = applying[0]
@@ -329,10 +333,12 @@ class Policies:
         return key if key.startswith("arn:") or not key else f"arn:aws:kms:{self.region}:{ACCOUNT}:key/{key}"
 
     def _role(self, arn: str) -> Resource:
-        for resource in self._resources.values():
-            if resource.type == "AWS::IAM::Role" and resource.name == arn.split("/")[-1]:
-                return resource
-        raise PolicyError(f"The role {arn} is not among what was deployed. Let a template create it.")
+        name = arn.split("/")[-1]
+        if name not in self._roles:
+            self._roles = {r.name: r for r in self._resources.values() if r.type == "AWS::IAM::Role"}
+        if name not in self._roles:
+            raise PolicyError(f"The role {arn} is not among what was deployed. Let a template create it.")
+        return self._roles[name]
 
     def _of(self, role_arn: str) -> list[Statement]:
         """Every statement about the role: of its own policies, and what the policies of resources deny it."""

@@ -5,6 +5,7 @@ are first used, so that a repair could not be taken back.
 """
 
 import contextlib
+import functools
 import json
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from moto.awslambda.models import LayerVersion
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack
-from moto.core import utils
+from moto.core import responses, utils
+from moto.core.base_backend import BaseBackend
 from moto.dynamodb.models.table import Table
 from moto.iam.access_control import PermissionResult
 from moto.kinesis import models as kinesis
@@ -27,7 +29,7 @@ from moto.utilities.utils import md5_hash
 
 from laptop.clock import Clock
 
-_real_utcnow = utils.utcnow
+_real_utcnow, _real_unix_time = utils.utcnow, utils.unix_time
 _running: list[Clock] = []
 
 
@@ -45,6 +47,11 @@ def _utcnow() -> datetime:
     if not _running:
         return _real_utcnow()
     return datetime.fromtimestamp(_running[-1].now, UTC).replace(tzinfo=None)
+
+
+def _unix_time(moment: datetime | None = None) -> float:
+    """moto asks this several times for every message in a queue at every look at it."""
+    return _running[-1].now if moment is None and _running else _real_unix_time(moment)
 
 
 def _max_sequence_number(shard: kinesis.Shard) -> int:
@@ -134,10 +141,23 @@ def _attribute_or_error(clean_json: Any) -> Any:
     return cleaned
 
 
+def _once_a_class(urls: Any) -> Any:
+    """moto computes a service's addresses at each request, S3's by loading a module anew."""
+    known: dict[type, Any] = {}
+
+    def kept(backend: BaseBackend) -> Any:
+        if type(backend) not in known:
+            known[type(backend)] = urls(backend)
+        return known[type(backend)]
+
+    return property(kept)
+
+
 def _repair() -> None:
     for name, module in list(sys.modules.items()):
-        if name.startswith("moto.") and getattr(module, "utcnow", None) is _real_utcnow:
-            setattr(module, "utcnow", _utcnow)  # noqa: B010 - a plain assignment to a module is refused by mypy
+        for taken, mended in ((_real_utcnow, _utcnow), (_real_unix_time, _unix_time)):
+            if name.startswith("moto.") and getattr(module, taken.__name__, None) is taken:
+                setattr(module, taken.__name__, mended)
     no_mappings = property(lambda _source: {}, lambda _source, _value: None)
     changes: list[tuple[Any, str, Any]] = [
         (kinesis.Shard, "get_max_sequence_number", _max_sequence_number),
@@ -149,6 +169,8 @@ def _repair() -> None:
         (SQSBackend, "receive_message", _receive_at_once(SQSBackend.receive_message)),
         # laptop.mapping polls the sources; moto would run the function itself, in Docker, at each write.
         *((source, "lambda_event_source_mappings", no_mappings) for source in (Queue, Table, kinesis.Stream)),
+        (BaseBackend, "urls", _once_a_class(vars(BaseBackend)["urls"].fget)),
+        (responses, "method_names_from_class", functools.cache(utils.method_names_from_class)),
         (LambdaSimpleBackend, "invoke", _refuse_invoke),
         (LayerVersion, "physical_resource_id", property(lambda layer: layer.arn)),
         # What CloudFormation answers ends so, and stands in every policy about a log.

@@ -89,8 +89,8 @@ def _check_types(columns: Sequence[Output], found: Sequence[str]) -> None:
         expected = "TIMESTAMP" if column.type.is_instant else column.type.duckdb
         if column.type.name != "unknown" and expected.replace('"', "") != kind.replace('"', ""):
             raise SqlError(
-                f"The column {column.name!r} came as {kind} where Athena has {column.type}: the answer is withheld. "
-                "This is a mistake in sql/functions; cast the column to go on."
+                f"The column {column.name!r} came as {kind} where Athena has {column.type}, so its values "
+                "may differ: this is a mistake in sql/functions; cast the column to go on."
             )
 
 

@@ -1,9 +1,9 @@
 """`cast` and `try_cast` as Athena does them.
 
-DuckDB casts more texts than Athena ('12.0' to a whole number, 'yes' to a boolean), rounds doubles half to even and
-prints doubles in its own way. Each pair of types below is exact or refused.
+DuckDB casts more texts than Athena ('12.0' to a whole number, 'yes' to a boolean), rounds doubles half to
+even and prints doubles in its own way. Each pair of types below is exact or refused.
 
-Where versions of Athena's engine differ (blanks around a number), both casts stop the query instead of choosing.
+Where versions of Athena's engine differ (blanks around a number), both casts stop the query.
 """
 
 from __future__ import annotations

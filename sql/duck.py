@@ -113,8 +113,8 @@ _MACROS = {
     "athena_ascii(x)": (
         "case when strlen(x) <> length(x) then "
         + failure(
-            "The pattern's \\w, \\d, \\s, \\b or (?i) may mean something else in Athena on letters outside ASCII; "
-            "write the characters out as a class.",
+            "The pattern's \\w, \\d, \\s, \\b or (?i) may mean something else in Athena on letters outside "
+            "ASCII; write the characters out as a class.",
             _VARCHAR,
             about="x",
         )
@@ -151,7 +151,8 @@ _MACROS = {
         " else cast(x as VARCHAR) end"
     ),
     "athena_json_array_length(x)": (
-        "case when json_type(athena_json(x)) = 'ARRAY' then cast(json_array_length(athena_json(x)) as BIGINT) end"
+        "case when json_type(athena_json(x)) = 'ARRAY'"
+        " then cast(json_array_length(athena_json(x)) as BIGINT) end"
     ),
     # NaN is less than, equal to and greater than nothing in Athena, and the greatest number in DuckDB.
     "athena_ordered(x, y, holds, otherwise)": "case when isnan(x) or isnan(y) then otherwise else holds end",

@@ -60,6 +60,10 @@ class Expressions(ABC):
         self._text = text
         self._began = began
 
+    def wrong(self, node: exp.Expr, problem: str, mend: str) -> SqlError:
+        """A refusal: what is wrong, where, what to do."""
+        return SqlError(f"{problem} ({place_of(self._text, node)}): {mend}.")
+
     @abstractmethod
     def query(self, node: exp.Expr, context: Context) -> tuple[str, Sequence[Column]]:
         """DuckDB SQL and the columns of a query."""
@@ -70,17 +74,13 @@ class Expressions(ABC):
 
     def sortable(self, value: Typed, node: exp.Expr) -> str:
         if not value.type.is_orderable and value.type != UNKNOWN:
-            raise SqlError(
-                f"{value.type} has no order ({place_of(self._text, node)}): order by one of its parts."
-            )
+            raise self.wrong(node, f"{value.type} has no order", "order by one of its parts")
         return f"athena_number({cast(value.sql, DOUBLE)})" if value.may_be_nan else value.sql
 
     def condition(self, node: exp.Expr, context: Context, clause: str) -> str:
         value = self.value(node, context)
         if value.type not in (BOOLEAN, UNKNOWN):
-            raise SqlError(
-                f"{clause} needs a boolean and got {value.type} ({place_of(self._text, node)}): write a comparison."
-            )
+            raise self.wrong(node, f"{clause} needs a boolean and got {value.type}", "write a comparison")
         return coerce(value, BOOLEAN)
 
     def value(self, node: exp.Expr, context: Context) -> Typed:
@@ -110,7 +110,7 @@ class Expressions(ABC):
                 return Typed(f"(not {self.condition(node.this, context, 'not')})", BOOLEAN)
             case exp.Is():
                 if not isinstance(node.expression, exp.Null):
-                    raise SqlError(f"Athena has is null only ({place_of(self._text, node)}): compare with =.")
+                    raise self.wrong(node, "Athena has is null only", "compare with =")
                 word = "is not null" if node.args.get("negate") else "is null"
                 return Typed(f"({self.value(node.this, context).sql} {word})", BOOLEAN)
             case exp.NullSafeEQ() | exp.NullSafeNEQ():
@@ -127,9 +127,7 @@ class Expressions(ABC):
             case exp.Subquery() | exp.Select():
                 written, columns = self.query(node, context)
                 if len(columns) != 1:
-                    raise SqlError(
-                        f"A subquery as a value has one column ({place_of(self._text, node)}): select one."
-                    )
+                    raise self.wrong(node, "A subquery as a value has one column", "select one")
                 return Typed(f"({written})", columns[0].type, is_stored=columns[0].is_stored)
             case exp.Case():
                 return self._case(node, context)
@@ -153,9 +151,7 @@ class Expressions(ABC):
             case exp.Extract():
                 part = node.this.name.lower()
                 if part not in _EXTRACTED:
-                    raise SqlError(
-                        f"extract knows no {part} ({place_of(self._text, node)}); {nearest(part, _EXTRACTED)}."
-                    )
+                    raise self.wrong(node, f"extract knows no {part}", f"{nearest(part, _EXTRACTED)}")
                 return self._call(part, [node.expression], node, context)
             case exp.StrPosition():
                 return self._call("strpos", [node.this, node.args["substr"]], node, context)
@@ -177,9 +173,7 @@ class Expressions(ABC):
     def compare(self, sign: str, left: Typed, right: Typed, node: exp.Expr) -> str:
         kind = common(left.type, right.type)
         if kind is None or not (kind.is_orderable or kind == UNKNOWN):
-            raise SqlError(
-                f"Athena cannot compare {left.type} with {right.type} ({place_of(self._text, node)}): cast one of them."
-            )
+            raise self.wrong(node, f"Athena cannot compare {left.type} with {right.type}", "cast one of them")
         one, other = coerce(left, kind), coerce(right, kind)
         written = f"({one} {sign} {other})"
         if kind.is_floating and (left.may_be_nan or right.may_be_nan):
@@ -205,9 +199,7 @@ class Expressions(ABC):
         if (inner := node.args.get("query")) is not None:
             written, columns = self.query(inner, context)
             if len(columns) != 1:
-                raise SqlError(
-                    f"in (select …) compares with one column ({place_of(self._text, node)}): select one."
-                )
+                raise self.wrong(node, "in (select …) compares with one column", "select one")
             kind = common(value.type, columns[0].type)
             self.compare("=", value, Typed("", columns[0].type, is_stored=True), node)
             assert kind is not None
@@ -231,15 +223,13 @@ class Expressions(ABC):
             raise self.unsupported(like)
         sides = self._pair(like, context)
         if any(side.type not in (VARCHAR, UNKNOWN) for side in sides):
-            raise SqlError(
-                f"like compares varchar with varchar ({place_of(self._text, node)}): cast the other."
-            )
+            raise self.wrong(node, "like compares varchar with varchar", "cast the other")
         word = "not like" if like.args.get("negate") else "like"
         written = f"{coerce(sides[0], VARCHAR)} {word} {coerce(sides[1], VARCHAR)}"
         if isinstance(node, exp.Escape):
             mark = node.expression
             if not isinstance(mark, exp.Literal) or len(mark.name) != 1:
-                raise SqlError(f"escape needs one character ({place_of(self._text, node)}): write it out.")
+                raise self.wrong(node, "escape needs one character", "write it out")
             written += f" escape {string(mark.name)}"
         return Typed(f"({written})", BOOLEAN)
 
@@ -268,9 +258,7 @@ class Expressions(ABC):
         for value in every:
             shared = common(kind, value.type)
             if shared is None:
-                raise SqlError(
-                    f"The branches give {kind} and {value.type} ({place_of(self._text, node)}): cast them to one type."
-                )
+                raise self.wrong(node, f"The branches give {kind} and {value.type}", "cast them to one type")
             kind = shared
         written = " ".join(f"when {condition} then {coerce(value, kind)}" for condition, value in values)
         end = f" else {coerce(last, kind)}" if last is not None else ""
@@ -282,9 +270,7 @@ class Expressions(ABC):
         digits = re.fullmatch(r"(?i)timestamp\(([0-9]+)\)( with time zone)?", written)
         if is_literal and digits is not None:
             if int(digits.group(1)) > 3:
-                raise SqlError(
-                    f"Timestamps have milliseconds here ({place_of(self._text, node)}): write at most three digits."
-                )
+                raise self.wrong(node, "Timestamps have milliseconds here", "write at most three digits")
             written = "timestamp with time zone" if digits.group(2) else "timestamp"
         to = from_trino(written)
         value = self.value(node.this, context)
@@ -312,7 +298,7 @@ class Expressions(ABC):
     def _negative(self, node: exp.Neg, context: Context) -> Typed:
         value = self.value(node.this, context)
         if not value.type.is_number and value.type not in (DAY_TO_SECOND, YEAR_TO_MONTH):
-            raise SqlError(f"- needs a number and got {value.type} ({place_of(self._text, node)}): cast it.")
+            raise self.wrong(node, f"- needs a number and got {value.type}", "cast it")
         digits = f"-{value.digits}" if value.digits is not None and not value.digits.startswith("-") else None
         return Typed(f"(- {value.sql})", value.type, digits=digits, is_stored=value.is_stored)
 
@@ -331,7 +317,8 @@ class Expressions(ABC):
         if name in ("month", "year"):
             return Typed(f"to_{name}s({count})", YEAR_TO_MONTH)
         raise SqlError(
-            f"Athena has no interval of {name or 'this unit'} ({where}): use second, minute, hour, day, month, year."
+            f"Athena has no interval of {name or 'this unit'} ({where}): "
+            "use second, minute, hour, day, month or year."
         )
 
     def _arithmetic(self, node: exp.Expr, context: Context) -> Typed:
@@ -357,9 +344,8 @@ class Expressions(ABC):
             return Typed(f"({of.sql} {sign} {span.sql})", of.type)
         if of.type == DATE:
             if not re.fullmatch(r"\(?(- )?to_(day|month|year)s\(-?[0-9]+\)\)?", span.sql):
-                raise SqlError(
-                    f"A date moves by whole days, months and years ({place_of(self._text, node)}): "
-                    "cast it to timestamp first."
+                raise self.wrong(
+                    node, "A date moves by whole days, months and years", "cast it to timestamp first"
                 )
             return Typed(cast(f"({of.sql} {sign} {span.sql})", DATE), DATE)
         if of.type == TIMESTAMP:
@@ -399,9 +385,7 @@ class Expressions(ABC):
         for member in members:
             shared = common(kind, member.type)
             if shared is None:
-                raise SqlError(
-                    f"The array mixes {kind} and {member.type} ({place_of(self._text, node)}): cast them alike."
-                )
+                raise self.wrong(node, f"The array mixes {kind} and {member.type}", "cast them alike")
             kind = shared
         written = ", ".join(coerce(member, kind) for member in members)
         return Typed(cast(f"[{written}]", array(kind)), array(kind), parts=members)
@@ -413,9 +397,7 @@ class Expressions(ABC):
         if re.fullmatch(r"[0-9]+", text):
             value = int(text)
             if value >= 2**63:
-                raise SqlError(
-                    f"{text} is too large for bigint ({place_of(self._text, node)}): write it as a decimal, {text}.0."
-                )
+                raise self.wrong(node, f"{text} is too large for bigint", f"write it as a decimal, {text}.0")
             return Typed(str(value), INTEGER if value < 2**31 else BIGINT, digits=str(value), is_stored=True)
         if re.fullmatch(r"[0-9]*\.?[0-9]*[eE][+-]?[0-9]+", text):
             return Typed(cast(text, DOUBLE), DOUBLE, digits=text, is_stored=True)
@@ -423,9 +405,7 @@ class Expressions(ABC):
         whole = whole.lstrip("0")
         kind = decimal(max(1, len(whole) + len(fraction)), len(fraction))
         if len(whole) + len(fraction) > 38:
-            raise SqlError(
-                f"{text} has more digits than a decimal ({place_of(self._text, node)}): write {text}e0 for a double."
-            )
+            raise self.wrong(node, f"{text} has more digits than a decimal", f"write {text}e0 for a double")
         return Typed(cast(string(text), kind), kind, digits=text, is_stored=True)
 
     def _moment(self, node: exp.Expr) -> Typed:
@@ -459,9 +439,10 @@ class Expressions(ABC):
         values = []
         for argument in arguments:
             if isinstance(argument, exp.Lambda):
-                raise SqlError(
-                    f"{name}() with a lambda (x -> …) is not answered on the laptop ({place_of(self._text, node)}): "
-                    "unnest the array and use where or an aggregate."
+                raise self.wrong(
+                    node,
+                    f"{name}() with a lambda (x -> …) is not answered on the laptop",
+                    "unnest the array and use where or an aggregate",
                 )
             values.append(self.value(argument, context))
         return Call(name, tuple(values), place_of(self._text, node), self._began)
@@ -561,9 +542,7 @@ class Expressions(ABC):
         name = name_of(self._text, alias)
         known = (context.scope or Scope()).windows
         if name not in known or any(node.args.get(part) for part in ("partition_by", "order", "spec")):
-            raise SqlError(
-                f"There is no window {name!r} to use as it is ({place_of(self._text, node)}): write over (…)."
-            )
+            raise self.wrong(node, f"There is no window {name!r} to use as it is", "write over (…)")
         return known[name]
 
     def _window(self, node: exp.Window, context: Context) -> str:
@@ -585,9 +564,7 @@ class Expressions(ABC):
     def _frame(self, frame: exp.Expr) -> str:
         kind = str(frame.args.get("kind")).lower()
         if kind not in ("rows", "range") or frame.args.get("exclude"):
-            raise SqlError(
-                f"A frame counts rows or a range ({place_of(self._text, frame)}): write rows between … and …."
-            )
+            raise self.wrong(frame, "A frame counts rows or a range", "write rows between … and …")
         edges = [self._edge(frame, "start", kind)]
         if frame.args.get("end") is not None:
             edges.append(self._edge(frame, "end", kind))
@@ -618,11 +595,10 @@ class Expressions(ABC):
         except SqlError as error:
             if "line " in str(error):
                 raise
-            raise SqlError(
-                f"{str(error).rstrip('.')} ({place_of(self._text, node)}): cast one of them."
-            ) from error
+            raise self.wrong(node, f"{str(error).rstrip('.')}", "cast one of them") from error
 
 
 def direction(term: exp.Expr) -> str:
     """Athena puts nulls last in both directions unless told otherwise."""
-    return f" {'desc' if term.args.get('desc') else 'asc'} nulls {'first' if term.args.get('nulls_first') else 'last'}"
+    way = "desc" if term.args.get("desc") else "asc"
+    return f" {way} nulls {'first' if term.args.get('nulls_first') else 'last'}"

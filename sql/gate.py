@@ -1,7 +1,7 @@
 """The SQL gate of `make check`: every view and saved query, before anything is deployed.
 
-One parser (sqlglot's Trino, held to Athena by `sql.parse`) and one binder (DuckDB over empty tables). A second
-parser, Trino's own grammar, is not among them yet.
+One parser (sqlglot's Trino, held to Athena by `sql.parse`) and one binder (DuckDB over empty tables). A
+second parser, Trino's own grammar, is not among them yet.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ VIEWS = "views"
 def check(paths: Iterable[Path], schemas: Schema) -> list[str]:
     """A sentence for everything that is wrong with these files; none is good.
 
-    A file in a folder `views` is a view, any other is a saved query. `schemas` has the tables (Hive types, as in
-    Glue); a view of `paths` that is in it too must have the columns that it is declared with there.
+    A file in a folder `views` is a view, any other is a saved query. `schemas` has the tables (Hive types, as
+    in Glue); a view of `paths` that is in it too must have the columns that it is declared with there.
     """
     views: dict[str, View] = {}
     sentences: list[str] = []
@@ -90,7 +90,7 @@ def _check_view(
 ) -> Iterator[str]:
     declared = {column.name: column.hive_type for column in view.columns}
     if view.name in known and dict(known[view.name]) != declared:
-        yield f"{path}: the catalog has the view {view.name!r} with other columns than its casts: synthesize it again."
+        yield f"{path}: the catalog has other columns for {view.name!r} than its casts: synthesize again."
     try:
         analysis = analyse(view.sql, known)
         ask(connection, analysis)

@@ -1,7 +1,7 @@
 """The lake of one run on the laptop, asked in Athena's SQL.
 
-A run's folder holds `catalog.json`, what the deployed Glue catalog says of each table and view, and `lake/`, the
-files as they lie in S3. DuckDB reads the files; what a query means is decided by `sql.transpile`.
+A run's folder holds `catalog.json`, what the deployed Glue catalog says of each table and view, and `lake/`,
+the files as they lie in S3. DuckDB reads the files; what a query means is decided by `sql.transpile`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Lake:
         return answers.ask(self._connection, analysis)
 
     def stale_views(self) -> list[str]:
-        """A sentence for each view whose columns are not what its SQL yields; Athena answers VIEW_IS_STALE."""
+        """A sentence for each view that declares other columns than its SQL yields (VIEW_IS_STALE)."""
         sentences = []
         for entry in self._entries.values():
             if entry.is_view:
@@ -150,8 +150,8 @@ class Lake:
                 if (name, kind) != (other, other_kind)
             ] or [f"{len(declared)} columns where the SQL gives {len(found)}"]
             raise SqlError(
-                f"The view {entry.name!r} is stale (Athena: VIEW_IS_STALE): it declares {'; '.join(different)}; "
-                "cast the column, or deploy the view again."
+                f"The view {entry.name!r} is stale (Athena: VIEW_IS_STALE): "
+                f"it declares {'; '.join(different)}; cast the column, or deploy the view again."
             )
         self._connection.execute(f"create or replace view {quoted(entry.name)} as {analysis.sql}")
 
@@ -223,7 +223,8 @@ class Lake:
         known = name.lower().replace('"', "").rpartition(".")[2]
         if known not in self._entries:
             raise SqlError(
-                f"There is no table or view {known!r}; {nearest(known, self._entries)}; show tables lists them."
+                f"There is no table or view {known!r}; {nearest(known, self._entries)}; "
+                "show tables lists them."
             )
         entry = self._entries[known]
         rows = [

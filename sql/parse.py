@@ -1,8 +1,8 @@
 """Reading Athena's SELECT with sqlglot, held to what Athena accepts.
 
 sqlglot reads SQL generously (`==`, `::`, a comma before `from`, `string` as a type); Athena does not. What
-sqlglot forgives is found again in the tokens and refused here, so that a query that runs on the laptop runs in
-Athena. Functions stay as they were written: `sql.functions` alone decides what a name means.
+sqlglot forgives is found again in the tokens and refused here, so that a query that runs on the laptop runs
+in Athena. Functions stay as they were written: `sql.functions` alone decides what a name means.
 """
 
 from __future__ import annotations
@@ -22,95 +22,21 @@ from sql.types import from_trino
 
 # Athena's reserved words for SELECT; sqlglot takes some of them as names.
 # https://docs.aws.amazon.com/athena/latest/ug/reserved-words.html
-RESERVED = frozenset(
-    [
-        "alter",
-        "and",
-        "as",
-        "between",
-        "by",
-        "case",
-        "cast",
-        "constraint",
-        "create",
-        "cross",
-        "cube",
-        "current_date",
-        "current_path",
-        "current_time",
-        "current_timestamp",
-        "current_user",
-        "deallocate",
-        "delete",
-        "describe",
-        "distinct",
-        "drop",
-        "else",
-        "end",
-        "escape",
-        "except",
-        "execute",
-        "exists",
-        "extract",
-        "false",
-        "first",
-        "for",
-        "from",
-        "full",
-        "group",
-        "grouping",
-        "having",
-        "in",
-        "inner",
-        "insert",
-        "intersect",
-        "into",
-        "is",
-        "join",
-        "last",
-        "left",
-        "like",
-        "listagg",
-        "localtime",
-        "localtimestamp",
-        "natural",
-        "normalize",
-        "not",
-        "null",
-        "on",
-        "or",
-        "order",
-        "outer",
-        "prepare",
-        "recursive",
-        "right",
-        "rollup",
-        "select",
-        "skip",
-        "start",
-        "table",
-        "then",
-        "true",
-        "uescape",
-        "union",
-        "unnest",
-        "using",
-        "values",
-        "when",
-        "where",
-        "with",
-    ]
-)
-# These are functions without parentheses; as a name in a column they are parsed as what they mean.
-_CALLED_WITHOUT_PARENTHESES = frozenset(("current_date", "current_timestamp", "localtimestamp"))
-# Words of the list that Athena takes as a name all the same: `first` and `last` (nulls first), `start`, `skip`.
-_ALLOWED_AS_NAMES = frozenset(("skip",))
+_RESERVED = """
+alter and as between by case cast constraint create cross cube current_catalog current_date current_path
+current_schema current_time current_timestamp current_user deallocate delete describe distinct drop else end
+escape except execute exists extract false first for from full group grouping having in inner insert intersect
+into is join json_array json_exists json_object json_query json_table json_value last left like listagg
+localtime localtimestamp natural normalize not null of on or order outer prepare recursive right rollup select
+skip start table then trim true uescape union unnest using values when where with
+"""
+RESERVED = frozenset(_RESERVED.split())
 
 _SPECIAL_SYNTAX = ("CAST", "TRY_CAST", "EXTRACT", "POSITION", "TRIM")
 
 
 class AthenaReader(Trino):
-    """sqlglot's Trino, except that a call stays a call by the name and in the order in which it was written."""
+    """sqlglot's Trino, except that a call keeps the name and the order in which it was written."""
 
     INDEX_OFFSET = 0
 
@@ -192,7 +118,8 @@ def _refuse_what_athena_refuses(text: str, tokens: Sequence[Token]) -> None:
             raise SqlError(f"Two strings stand side by side ({here}): join them with ||.")
         if token.token_type == TokenType.STRING and before.text.lower() in _TYPED_LITERALS_REFUSED:
             raise SqlError(
-                f"A literal such as {before.text} '…' ({here}) is not supported: write cast('…' as {before.text})."
+                f"A literal such as {before.text} '…' ({here}) is not supported: "
+                f"write cast('…' as {before.text})."
             )
     if tokens and tokens[-1].token_type == TokenType.COMMA:
         raise SqlError(f"The SQL ends with a comma ({place(text, tokens[-1].start)}): remove it.")
@@ -202,22 +129,9 @@ def _refuse_what_athena_refuses(text: str, tokens: Sequence[Token]) -> None:
 
 # `decimal '1.50'` has the digits of the literal as its type, which a cast does not: neither is guessed.
 _TYPED_LITERALS_REFUSED = frozenset(
-    [
-        "decimal",
-        "double",
-        "real",
-        "bigint",
-        "integer",
-        "int",
-        "smallint",
-        "tinyint",
-        "boolean",
-        "varchar",
-        "char",
-        "json",
-        "time",
-        "varbinary",
-    ]
+    """
+    bigint boolean char decimal double int integer json real smallint time tinyint varbinary varchar
+    """.split()  # noqa: SIM905 - a list of words is read as words
 )
 
 
@@ -229,7 +143,7 @@ def _pairs(tokens: Sequence[Token]) -> Iterator[tuple[Token | None, Token]]:
 
 
 def _cast_types(text: str, tokens: Sequence[Token]) -> Iterator[str]:
-    """The text of each type in a cast: sqlglot would read `string`, `float` or `int[]` there, Athena does not."""
+    """The text of each type in a cast: sqlglot reads `string`, `float` or `int[]` there, Athena does not."""
     for start, token in enumerate(tokens):
         if token.text.lower() not in ("cast", "try_cast") or start + 1 == len(tokens):
             continue
@@ -253,7 +167,7 @@ def _cast_types(text: str, tokens: Sequence[Token]) -> Iterator[str]:
 def name_of(text: str, identifier: exp.Identifier) -> str:
     """A name as Athena knows it: in lower case; a reserved word must be quoted."""
     name = identifier.name.lower()
-    if not identifier.quoted and name in RESERVED - _ALLOWED_AS_NAMES - _CALLED_WITHOUT_PARENTHESES:
+    if not identifier.quoted and name in RESERVED:
         raise SqlError(
             f"{name!r} is a reserved word of Athena ({place_of(text, identifier)}): "
             f'write "{name}" in double quotes, or choose another name.'

@@ -1,8 +1,8 @@
 """Regular expressions: what Athena's engine (Java's syntax) and DuckDB's (RE2) both understand, and no more.
 
-Their difference is silent: `\\s`, `$` before a last line break, `\\w` on letters outside ASCII. So a pattern is
-read here piece by piece. What both take alike goes through, what can be said in RE2 is translated, what differs
-only on some texts is reported in the result for a check at run time, and everything else is refused.
+Their difference is silent: `\\s`, `$` before a last line break, `\\w` on letters outside ASCII. So a pattern
+is read here piece by piece. What both take alike goes through, what can be said in RE2 is translated, what
+differs only on some texts is reported in the result for a check at run time, and everything else is refused.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def replacement(text: str, groups: int) -> str:
         escaped, group, alone, plain = found.groups()
         if alone or (group and int(group) > groups):
             raise SqlError(
-                f"The replacement {text!r} is not understood at {found.group(0)!r}: write $1 for a group that "
-                "the pattern has, \\$ for the character."
+                f"The replacement {text!r} is not understood at {found.group(0)!r}: write $1 for a group "
+                "that the pattern has, \\$ for the character."
             )
         if group:
             parts.append("\\" + group)

@@ -1,4 +1,4 @@
-"""Athena's two languages for writing a moment, MySQL's (`date_format`) and Joda's (`format_datetime`), for DuckDB.
+"""Athena's two languages for writing a moment, MySQL's (`date_format`) and Joda's (`format_datetime`).
 
 A letter that is not in these tables is refused: a format that is only almost right gives a wrong string.
 """

@@ -1,9 +1,9 @@
 """Athena's SQL as DuckDB's, understood piece by piece: every name is resolved and every type is Athena's.
 
-sqlglot reads the text; what each piece means is decided here and in `sql.functions`. A kind of node without a case
-below is refused with a sentence, so that an answer is Athena's answer or none. Known differences that remain:
-approximate aggregates are exact here, and a sum of doubles may differ in its last digits, as it may between two
-runs in Athena.
+sqlglot reads the text; here are the clauses of a query, in `sql.expressions` its values and in
+`sql.functions` what each name means. What is not understood is refused with a sentence, so that an answer is
+Athena's answer or none. Differences that remain: approximate aggregates are exact here, and a sum of doubles
+may differ in its last digits, as it may between two runs in Athena.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A query that has been understood: DuckDB SQL, its result's columns, and the tables and views that it reads."""
+    """A query that has been understood: its DuckDB SQL, its result's columns, and what it reads."""
 
     sql: str
     columns: tuple[Output, ...]
@@ -48,7 +48,7 @@ class Analysis:
 
 
 def to_duckdb(sql: str, schema: Schema, *, now: datetime | None = None) -> str:
-    """DuckDB SQL with the meaning that `sql` has in Athena; run it on a connection that `sql.duck.prepare` set.
+    """DuckDB SQL with the meaning that `sql` has in Athena, for a connection that `sql.duck.prepare` has set.
 
     Raises SqlError for what Athena would refuse and for what cannot be answered as Athena does.
 
@@ -134,17 +134,19 @@ class _Translation(Expressions):
         word = SET_OPERATIONS[type(node)]
         left, right = (self.query(node.args[side], context) for side in ("this", "expression"))
         if len(left[1]) != len(right[1]):
-            raise SqlError(
-                f"The two sides of {word} have {len(left[1])} and {len(right[1])} columns "
-                f"({place_of(self._text, node.args['expression'])}): give both the same columns."
+            raise self.wrong(
+                node.args["expression"],
+                f"The two sides of {word} have {len(left[1])} and {len(right[1])} columns",
+                "give both the same columns",
             )
         kinds = []
         for one, other in zip(left[1], right[1], strict=True):
             kind = common(one.type, other.type)
             if kind is None:
-                raise SqlError(
-                    f"The two sides of {word} have {one.type} and {other.type} as column {one.name!r} "
-                    f"({place_of(self._text, node.args['expression'])}): cast one of them."
+                raise self.wrong(
+                    node.args["expression"],
+                    f"The two sides of {word} have {one.type} and {other.type} as column {one.name!r}",
+                    "cast one of them",
                 )
             kinds.append(kind)
         every = "" if node.args.get("distinct") else " all"
@@ -264,9 +266,8 @@ class _Translation(Expressions):
 
     def _ordinal(self, literal: exp.Literal, count: int, clause: str) -> int:
         if not literal.name.isdigit() or not 1 <= int(literal.name) <= count:
-            raise SqlError(
-                f"{clause} {literal.name} names no column ({place_of(self._text, literal)}): "
-                f"the select has columns 1 to {count}."
+            raise self.wrong(
+                literal, f"{clause} {literal.name} names no column", f"the select has columns 1 to {count}"
             )
         return int(literal.name)
 
@@ -280,7 +281,7 @@ class _Translation(Expressions):
         *,
         is_distinct: bool = False,
     ) -> str:
-        """order by, limit and offset. Of a union only the columns are in sight, which `values` being None says."""
+        """order by, limit and offset; `values` is None for a union, whose columns alone are in sight."""
         written = ""
         if (order := node.args.get("order")) is not None:
             inside = replace(context or Context(), scope=scope)
@@ -288,9 +289,10 @@ class _Translation(Expressions):
             for term in order.expressions:
                 place = self._place_in(term.this, scope, len(kinds), values)
                 if place is None and values is None:
-                    raise SqlError(
-                        f"A union is ordered by the columns of its result ({place_of(self._text, term)}): "
-                        "put it into a subquery to order by something else."
+                    raise self.wrong(
+                        term,
+                        "A union is ordered by the columns of its result",
+                        "put it into a subquery to order by something else",
                     )
                 if place is not None and (values is None or is_distinct or not values[place - 1].may_be_nan):
                     written_term = str(place)
@@ -315,9 +317,8 @@ class _Translation(Expressions):
         if isinstance(node, exp.Column) and not node.table:
             named_so = scope.outputs.get(name_of(self._text, node.this), [])
             if len({one.sql for one in named_so}) > 1:
-                raise SqlError(
-                    f"order by {node.name} may mean several columns ({place_of(self._text, node)}): "
-                    "give them different names."
+                raise self.wrong(
+                    node, f"order by {node.name} may mean several columns", "give them different names"
                 )
             if named_so:
                 every = (
@@ -331,7 +332,7 @@ class _Translation(Expressions):
     def _limit(self, clause: exp.Expr, word: str) -> str:
         count = clause.args.get("count") if isinstance(clause, exp.Fetch) else clause.args.get("expression")
         if not isinstance(count, exp.Literal) or not count.name.isdigit() or clause.args.get("expressions"):
-            raise SqlError(f"{word} needs a whole number ({place_of(self._text, clause)}): write it out.")
+            raise self.wrong(clause, f"{word} needs a whole number", "write it out")
         return count.name
 
     # Sources.
@@ -357,7 +358,7 @@ class _Translation(Expressions):
                 if isinstance(node.this, exp.Table | exp.Subquery) and alias is None:
                     if node.args.get("joins") or node.this.args.get("joins"):
                         raise SqlError(
-                            "Joins in parentheses are not answered on the laptop: write them one after another."
+                            "Joins in parentheses are not answered on the laptop: write them in a row."
                         )
                     return self._source(node.this, scope, context)
                 written, columns = self.query(node.this, context)
@@ -386,18 +387,17 @@ class _Translation(Expressions):
         self, node: exp.Table, alias_name: str, alias: exp.Expr | None, scope: Scope, context: Context
     ) -> str:
         if not isinstance(node.this, exp.Identifier):
-            raise SqlError(
-                f"A function cannot stand in from ({place_of(self._text, node)}): use a table or unnest(…)."
-            )
+            raise self.wrong(node, "A function cannot stand in from", "use a table or unnest(…)")
         name = name_of(self._text, node.this)
         database = node.args.get("db")
         catalog = node.args.get("catalog")
         if (database is not None and name_of(self._text, database) != DATABASE) or (
             catalog is not None and name_of(self._text, catalog) != _CATALOG
         ):
-            raise SqlError(
-                f"The laptop's lake has the database {DATABASE!r} only ({place_of(self._text, node)}): "
-                f"write {DATABASE}.{name} or {name}."
+            raise self.wrong(
+                node,
+                f"The laptop's lake has the database {DATABASE!r} only",
+                f"write {DATABASE}.{name} or {name}",
             )
         is_with = database is None and name in context.withs
         if is_with:
@@ -409,9 +409,10 @@ class _Translation(Expressions):
                 Column(column, kind, column, is_stored=True) for column, kind in self._tables[name].items()
             ]
         else:
-            raise SqlError(
-                f"There is no table or view {name!r} ({place_of(self._text, node)}); "
-                f"{nearest(name, [*self._tables, *context.withs])}; show tables lists them."
+            raise self.wrong(
+                node,
+                f"There is no table or view {name!r}",
+                f"{nearest(name, [*self._tables, *context.withs])}; show tables lists them",
             )
         shown = alias_name or name
         self._add(scope, Source(shown, self._renamed(columns, alias, shown), shown, not is_with), node)
@@ -420,18 +421,14 @@ class _Translation(Expressions):
     def _rows(self, node: exp.Values, context: Context) -> tuple[str, Sequence[Column]]:
         rows = [[self.value(cell, context) for cell in row.expressions] for row in node.expressions]
         if len({len(row) for row in rows}) != 1:
-            raise SqlError(
-                f"The rows of values differ in length ({place_of(self._text, node)}): give each the same columns."
-            )
+            raise self.wrong(node, "The rows of values differ in length", "give each the same columns")
         kinds = []
         for cells in zip(*rows, strict=True):
             kind: SqlType | None = UNKNOWN
             for cell in cells:
                 kind = common(kind, cell.type) if kind is not None else None
             if kind is None:
-                raise SqlError(
-                    f"A column of values mixes types ({place_of(self._text, node)}): cast its values alike."
-                )
+                raise self.wrong(node, "A column of values mixes types", "cast its values alike")
             kinds.append(kind)
         written = ", ".join(
             "("
@@ -451,7 +448,7 @@ class _Translation(Expressions):
     def _unnest(
         self, node: exp.Unnest, name: str, alias: exp.Expr | None, scope: Scope, context: Context
     ) -> str:
-        """Each array becomes a column, each map two, an array of rows one for each field; the shorter end in nulls."""
+        """An array becomes a column, a map two, an array of rows one a field; the shorter end in nulls."""
         offset = node.args.get("offset")
         names = (
             [name_of(self._text, one) for one in (alias.args.get("columns") or [])]
@@ -461,9 +458,7 @@ class _Translation(Expressions):
         if isinstance(offset, exp.Identifier):
             names.append(name_of(self._text, offset))
         if not name or not names:
-            raise SqlError(
-                f"unnest(…) needs a name and names for its columns ({place_of(self._text, node)}): as t(x)."
-            )
+            raise self.wrong(node, "unnest(…) needs a name and names for its columns", "as t(x)")
         spread: list[str] = []
         columns: list[tuple[str, SqlType]] = []
         inside = replace(context, scope=scope)
@@ -493,7 +488,8 @@ class _Translation(Expressions):
             spread.append(f"range(1, 1 + greatest({longest}, 0))")
         if len(names) != len(columns):
             raise SqlError(
-                f"unnest(…) as {name} has {len(columns)} columns and {len(names)} names ({place_of(self._text, node)})."
+                f"unnest(…) as {name} has {len(columns)} columns and {len(names)} names "
+                f"({place_of(self._text, node)}): name each."
             )
         rows = ", ".join(f"unnest({one}) as {quoted(f'u{index}')}" for index, one in enumerate(spread))
         listed = ", ".join(f"{sql} as {quoted(one)}" for (sql, _), one in zip(columns, names, strict=True))
@@ -505,18 +501,14 @@ class _Translation(Expressions):
     def _join(self, node: exp.Join, scope: Scope, context: Context) -> str:
         side, kind = str(node.args.get("side") or "").lower(), str(node.args.get("kind") or "").lower()
         if side not in ("", "left", "right", "full") or kind not in ("", "inner", "outer", "cross"):
-            raise SqlError(
-                f"Athena has no {side} {kind} join ({place_of(self._text, node)}): join on a condition."
-            )
+            raise self.wrong(node, f"Athena has no {side} {kind} join", "join on a condition")
         before = list(scope.sources)
         source = self._source(node.this, scope, context)
         on, using = node.args.get("on"), node.args.get("using")
         is_lateral = isinstance(node.this, exp.Unnest)
         if on is None and not using:
             if side or kind == "inner" or (kind == "" and not is_lateral and node.args.get("kind")):
-                raise SqlError(
-                    f"A {side or kind} join needs a condition ({place_of(self._text, node)}): on … or using (…)."
-                )
+                raise self.wrong(node, f"A {side or kind} join needs a condition", "on … or using (…)")
             return f" cross join {source}"
         if is_lateral and (side not in ("", "left") or not isinstance(on, exp.Boolean) or not on.this):
             raise SqlError(

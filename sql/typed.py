@@ -15,8 +15,8 @@ class Typed:
 
     `text` is the value of a string literal and `digits` of a number, which some functions need to see.
     `is_stored` says that it is a column of a table or a literal: no NaN gets in there. `instant` is the same
-    moment without the check that its zone is UTC, for those who do not ask for the zone. `parts` are the values of
-    a row(…) that has no field names yet.
+    moment without the check that its zone is UTC, for those who do not ask for the zone. `parts` are the
+    values of an array[…] or of a row(…) that has no field names yet.
     """
 
     sql: str

@@ -302,7 +302,7 @@ class _Reader:
 
 
 def common(left: SqlType, right: SqlType) -> SqlType | None:
-    """The type both are turned into when they meet in a comparison, a `case` or a union; None where they cannot.
+    """The type that both become when they meet in a comparison, a `case` or a union; None where they cannot.
 
     Trino turns numbers into wider numbers and dates into timestamps, and nothing into or out of varchar.
     """

@@ -21,8 +21,8 @@ SET_OPERATIONS: dict[type[exp.Expr], str] = {
     exp.Intersect: "intersect",
     exp.Except: "except",
 }
-# Every kind of node that is understood, with those of its optional parts that are; any other stops the query. A
-# part that nobody looks at would be an answer to another question (sqlglot keeps the not of `not like` in one).
+# Every kind of node that is understood, with those of its optional parts that are; any other stops the query.
+# A part that nobody looks at would be an answer to another question (one holds the not of `not like`).
 _UNDERSTOOD: dict[type[exp.Expr], str] = {
     **dict.fromkeys((*COMPARISONS, *ARITHMETIC), ""),
     **dict.fromkeys(SET_OPERATIONS, "with_ distinct order limit offset"),

@@ -34,7 +34,7 @@ class ViewColumn:
 
 @dataclass(frozen=True)
 class View:
-    """A view as its file says; `comment` is the grain, `reads` the tables and views that must exist before it."""
+    """A view as its file says; `comment` is the grain, `reads` what must exist before it."""
 
     name: str
     sql: str
@@ -116,7 +116,7 @@ def tables_read(text: str, query: exp.Query) -> frozenset[str]:
 
 
 def _in_sight(text: str, table: exp.Table) -> Iterator[str]:
-    """The names of `with` that a table's place can see: those before its own, and those of the queries around."""
+    """The names of `with` that a table's place can see: those before its own, and those around."""
     node: exp.Expr | None = table
     while node is not None:
         around = node.parent

@@ -1,8 +1,9 @@
 """The functions that the laptop answers as Athena does: the allow-list.
 
-What is in these tables has a test of its Athena meaning in tests/sql/test_functions.py, which fails when a name has
-none; any other name is refused. Meanings follow Trino's documentation, https://trino.io/docs/current/functions.html.
-Where its versions differ, or where only DuckDB's answer could be given, the call stops with a sentence instead.
+What is in these tables has a test of its Athena meaning in tests/sql/test_functions.py, which fails when a
+name has none; any other name is refused. Meanings follow Trino's documentation,
+https://trino.io/docs/current/functions.html. Where its versions differ, or where only DuckDB's answer could
+be given, the call stops with a sentence instead.
 """
 
 from __future__ import annotations

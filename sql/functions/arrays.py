@@ -60,7 +60,8 @@ def subscript(call: Call) -> Typed:
         "The array has no such element: element_at(array, index) answers null there.", element, about=index
     )
     return Typed(
-        f"case when {index} < 1 or {index} > len({of.sql}) then {wrong} else list_extract({of.sql}, {index}) end",
+        f"case when {index} < 1 or {index} > len({of.sql}) then {wrong}"
+        f" else list_extract({of.sql}, {index}) end",
         element,
     )
 

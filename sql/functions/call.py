@@ -29,7 +29,7 @@ class Call:
             raise self.wrong(f"takes {wanted} arguments and got {len(self.arguments)}")
 
     def given(self, index: int, to: SqlType) -> str:
-        """An argument as the type that the function declares, by the conversions that Athena makes by itself."""
+        """An argument as the type that the function declares, turned as Athena turns it by itself."""
         argument = self.arguments[index]
         if common(argument.type, to) != to:
             raise self.wrong(f"needs {to} as argument {index + 1} and got {argument.type}: cast the argument")
@@ -65,7 +65,7 @@ class Call:
             found = common(shared, argument.type)
             if found is None:
                 raise self.wrong(
-                    f"has arguments of {shared} and {argument.type}, which Athena does not compare: cast one of them"
+                    f"has arguments of {shared} and {argument.type}, which do not meet: cast one of them"
                 )
             shared = found
         if orderable and not shared.is_orderable and shared.name != "unknown":

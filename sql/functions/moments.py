@@ -42,7 +42,7 @@ def _moment(call: Call, index: int) -> Typed:
     return of
 
 
-def _back(call: Call, wall: str, of: Typed) -> Typed:
+def _back(wall: str, of: Typed) -> Typed:
     """A wall clock's timestamp as the type of the argument that it was made from."""
     if of.type == DATE:
         return Typed(cast(wall, DATE), DATE)
@@ -59,7 +59,7 @@ def _date_trunc(call: Call) -> Typed:
     if of.type.is_instant and unit in _UNITS_OF_TIME:
         # Taking the rest off keeps the right one of the two hours when clocks are set back.
         return Typed(f"({of.sql} - ({wall} - date_trunc('{unit}', {wall})))", of.type)
-    return _back(call, f"date_trunc('{unit}', {wall})", of)
+    return _back(f"date_trunc('{unit}', {wall})", of)
 
 
 def _date_add(call: Call) -> Typed:
@@ -72,7 +72,7 @@ def _date_add(call: Call) -> Typed:
         return Typed(sql, of.type)
     times, name = {"week": (7, "days"), "quarter": (3, "months")}.get(unit, (1, f"{unit}s"))
     span = f"to_{name}({cast(f'({count} * {times})', INTEGER)})"
-    return _back(call, f"({local(of, f'date_add() ({call.where})')} + {span})", of)
+    return _back(f"({local(of, f'date_add() ({call.where})')} + {span})", of)
 
 
 def _date_diff(call: Call) -> Typed:
@@ -195,7 +195,8 @@ def _from_iso8601_date(call: Call) -> Typed:
     text = call.given(0, VARCHAR)
     unread = failure("from_iso8601_date() reads 2020-05-11 on the laptop.", DATE, about=text)
     return Typed(
-        f"case when {text} is null then null when regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')"
+        f"case when {text} is null then null"
+        f" when regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')"
         f" then {cast(text, DATE)} else {unread} end",
         DATE,
     )
@@ -231,7 +232,8 @@ def zone_named(name: str, where: str) -> str:
         zoneinfo.ZoneInfo(name)
     except (ValueError, zoneinfo.ZoneInfoNotFoundError, OSError) as error:
         raise SqlError(
-            f"{name!r} is not a time zone that the laptop knows ({where}): write one such as 'UTC' or 'Europe/Berlin'."
+            f"{name!r} is not a time zone that the laptop knows ({where}): "
+            "write one such as 'UTC' or 'Europe/Berlin'."
         ) from error
     return name
 

@@ -84,7 +84,7 @@ def scaled(unscaled: str, kind: SqlType) -> Typed:
 
 
 def arithmetic(sign: str, left: Typed, right: Typed) -> Typed:
-    """Athena's `+ - * %` on numbers; the result's type is Athena's, so that sums overflow where they do there."""
+    """Athena's `+ - * %` on numbers; results have Athena's types, so they overflow where they do there."""
     shared = common(left.type, right.type)
     if shared is None or not shared.is_number:
         raise SqlError(f"Athena has no {left.type} {sign} {right.type}")

@@ -39,7 +39,8 @@ def _pad(call: Call) -> Typed:
     call.counts(3)
     text, size, pad = call.given(0, VARCHAR), call.given(1, BIGINT), call.given(2, VARCHAR)
     # DuckDB stops at an empty padding by itself; the check must not depend on its words.
-    padded = f"{call.name}({text}, {cast(f'greatest({size}, 0)', INTEGER)}, case when {pad} = '' then ' ' else {pad} end)"
+    length = cast(f"greatest({size}, 0)", INTEGER)
+    padded = f"{call.name}({text}, {length}, case when {pad} = '' then ' ' else {pad} end)"
     return Typed(f"athena_pad({padded}, {size}, {pad})", VARCHAR)
 
 
@@ -68,8 +69,8 @@ def _regexp_extract(call: Call) -> Typed:
         raise call.wrong(f"asks for group {group} of a pattern with {pattern.groups}")
     if group and pattern.optional_groups:
         raise call.wrong(
-            "asks for a group of a pattern with | or an optional group, where Athena answers null and DuckDB '': "
-            "write one regexp_extract for each case and join them with coalesce"
+            "asks for a group of a pattern with | or an optional group, where Athena answers null and DuckDB "
+            "the empty text: write one regexp_extract for each case and join them with coalesce"
         )
     written = string(pattern.text)
     return Typed(

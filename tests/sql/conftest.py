@@ -39,8 +39,9 @@ SCHEMA = {
 
 READINGS = """
 insert into readings values
-('a', 20.5, 1, 10, 1.50, '2026-11-22 05:10:00', '2026-11-22', false, ['x', 'y'], [3, null, 1], map {'low': 1.0},
- {'name': 'A', 'place': {'hall': 1, 'row': 'r1'}}, [{'name': 'p', 'share': 0.25}, {'name': 'q', 'share': 0.75}],
+('a', 20.5, 1, 10, 1.50, '2026-11-22 05:10:00', '2026-11-22', false, ['x', 'y'], [3, null, 1],
+ map {'low': 1.0}, {'name': 'A', 'place': {'hall': 1, 'row': 'r1'}},
+ [{'name': 'p', 'share': 0.25}, {'name': 'q', 'share': 0.75}],
  '{"a": {"b": "x", "n": 1.5}, "list": [1, {"k": "v"}], "none": null}', '2026-11-22-05'),
 ('a', 31.0, null, 20, 2.25, '2026-11-22 05:40:30.500', '2026-11-22', true, [], [], map {},
  {'name': null, 'place': null}, [], 'not json', '2026-11-22-05'),

@@ -1,7 +1,7 @@
 """Every function on the allow-list against its meaning in Athena.
 
-Expected values are those of Trino's documentation and, where it is silent, of its own source's tests; each
-expression is asked twice, with DuckDB's optimizer and without, since a constant is worked out elsewhere than a row.
+Expected values are those of Trino's documentation and, where it is silent, of the rules in Trino's source. Each
+expression is asked twice, with DuckDB's optimizer and without: a constant is worked out elsewhere than a row.
 """
 
 from __future__ import annotations
@@ -82,7 +82,6 @@ SCALARS: list[tuple[str, str, Any]] = [
     ("cast(3 as tinyint) + cast(4 as smallint)", "smallint", 7),
     ("- (3)", "integer", -3),
     ("1 + null", "integer", None),
-    ("real_one", "", None),
     # comparisons
     ("1 < 2.5", "boolean", True),
     ("1 = 1e0", "boolean", True),
@@ -353,7 +352,11 @@ SCALARS: list[tuple[str, str, Any]] = [
         datetime(2022, 11, 1, 18, 8, 7, 321_000, tzinfo=ZoneInfo("Asia/Tokyo")),
     ),
     ("hour(timestamp '2020-01-01 23:30:00 UTC' at time zone 'Europe/Berlin')", "bigint", 0),
-    ("date_trunc('millisecond', timestamp '2001-08-22 03:04:05.321')", "timestamp(3)", ts("2001-08-22 03:04:05.321")),
+    (
+        "date_trunc('millisecond', timestamp '2001-08-22 03:04:05.321')",
+        "timestamp(3)",
+        ts("2001-08-22 03:04:05.321"),
+    ),
     ("date_trunc('second', timestamp '2001-08-22 03:04:05.321')", "timestamp(3)", ts("2001-08-22 03:04:05")),
     ("date_trunc('minute', timestamp '2001-08-22 03:04:05.321')", "timestamp(3)", ts("2001-08-22 03:04:00")),
     ("date_trunc('hour', timestamp '2001-08-22 03:04:05.321')", "timestamp(3)", ts("2001-08-22 03:00:00")),
@@ -363,7 +366,11 @@ SCALARS: list[tuple[str, str, Any]] = [
     ("date_trunc('quarter', timestamp '2001-08-22 03:04:05.321')", "timestamp(3)", ts("2001-07-01 00:00:00")),
     ("date_trunc('year', timestamp '2001-08-22 03:04:05.321')", "timestamp(3)", ts("2001-01-01 00:00:00")),
     ("date_trunc('month', date '2001-08-22')", "date", date(2001, 8, 1)),
-    ("date_trunc('day', timestamp '2020-01-01 23:30:00 UTC')", "timestamp(3) with time zone", utc("2020-01-01")),
+    (
+        "date_trunc('day', timestamp '2020-01-01 23:30:00 UTC')",
+        "timestamp(3) with time zone",
+        utc("2020-01-01"),
+    ),
     (
         "date_trunc('day', timestamp '2020-01-01 23:30:00 UTC' at time zone 'Europe/Berlin')",
         "timestamp(3) with time zone",
@@ -385,9 +392,17 @@ SCALARS: list[tuple[str, str, Any]] = [
     ("date_add('month', 1, date '2020-01-31')", "date", date(2020, 2, 29)),
     ("date_add('week', 2, date '2020-01-31')", "date", date(2020, 2, 14)),
     ("date_add('quarter', 1, timestamp '2020-11-30 01:00:00')", "timestamp(3)", ts("2021-02-28 01:00:00")),
-    ("date_add('millisecond', 5, timestamp '2020-01-01 00:00:00')", "timestamp(3)", ts("2020-01-01 00:00:00.005")),
+    (
+        "date_add('millisecond', 5, timestamp '2020-01-01 00:00:00')",
+        "timestamp(3)",
+        ts("2020-01-01 00:00:00.005"),
+    ),
     ("date_add('day', null, date '2020-01-31')", "date", None),
-    ("date_diff('second', timestamp '2020-03-01 00:00:00', timestamp '2020-03-02 00:00:00')", "bigint", 86400),
+    (
+        "date_diff('second', timestamp '2020-03-01 00:00:00', timestamp '2020-03-02 00:00:00')",
+        "bigint",
+        86400,
+    ),
     (
         "date_diff('hour', timestamp '2020-03-01 00:00:00 UTC', timestamp '2020-03-02 00:00:00 UTC')",
         "bigint",
@@ -408,18 +423,41 @@ SCALARS: list[tuple[str, str, Any]] = [
     ("date_diff('day', null, date '2020-01-14')", "bigint", None),
     ("date_format(timestamp '2022-10-20 05:10:00', '%m-%d-%Y %H')", "varchar", "10-20-2022 05"),
     ("date_format(timestamp '2001-01-09 13:04:05.321', '%f')", "varchar", "321000"),
-    ("date_format(timestamp '2001-01-09 13:04:05.321', '%y %b %M %a %W %j')", "varchar", "01 Jan January Tue Tuesday 009"),
-    ("date_format(timestamp '2001-01-09 13:04:05.321', '%c %e %k %l %h %p %i %s %%')", "varchar", "1 9 13 1 01 PM 04 05 %"),
+    (
+        "date_format(timestamp '2001-01-09 13:04:05.321', '%y %b %M %a %W %j')",
+        "varchar",
+        "01 Jan January Tue Tuesday 009",
+    ),
+    (
+        "date_format(timestamp '2001-01-09 13:04:05.321', '%c %e %k %l %h %p %i %s %%')",
+        "varchar",
+        "1 9 13 1 01 PM 04 05 %",
+    ),
     ("date_format(timestamp '2001-01-09 13:04:05', '%T | %r')", "varchar", "13:04:05 | 01:04:05 PM"),
     ("date_format(date '2001-01-09', '%Y-%m-%d-%H')", "varchar", "2001-01-09-00"),
     ("date_parse('2022/10/20/05', '%Y/%m/%d/%H')", "timestamp(3)", ts("2022-10-20 05:00:00")),
-    ("date_parse('2013-05-17 12:35:10.5', '%Y-%m-%d %H:%i:%s.%f')", "timestamp(3)", ts("2013-05-17 12:35:10.500")),
+    (
+        "date_parse('2013-05-17 12:35:10.5', '%Y-%m-%d %H:%i:%s.%f')",
+        "timestamp(3)",
+        ts("2013-05-17 12:35:10.500"),
+    ),
     ("date_parse('2026-11-22-05', '%Y-%m-%d-%H')", "timestamp(3)", ts("2026-11-22 05:00:00")),
     ("try(date_parse('2026-11-22', '%Y-%m-%d-%H'))", "timestamp(3)", None),
-    ("format_datetime(timestamp '2001-01-22 03:04:05.321', 'yyyy-MM-dd''T''HH:mm:ss.SSS')", "varchar", "2001-01-22T03:04:05.321"),
-    ("format_datetime(timestamp '2001-01-22 15:04:05.321', 'YYYY/M/d h:m a EEE EEEE MMM MMMM')", "varchar",
-     "2001/1/22 3:4 PM Mon Monday Jan January"),
-    ("parse_datetime('2020-01-02 03:04', 'yyyy-MM-dd HH:mm')", "timestamp(3) with time zone", utc("2020-01-02 03:04:00")),
+    (
+        "format_datetime(timestamp '2001-01-22 03:04:05.321', 'yyyy-MM-dd''T''HH:mm:ss.SSS')",
+        "varchar",
+        "2001-01-22T03:04:05.321",
+    ),
+    (
+        "format_datetime(timestamp '2001-01-22 15:04:05.321', 'YYYY/M/d h:m a EEE EEEE MMM MMMM')",
+        "varchar",
+        "2001/1/22 3:4 PM Mon Monday Jan January",
+    ),
+    (
+        "parse_datetime('2020-01-02 03:04', 'yyyy-MM-dd HH:mm')",
+        "timestamp(3) with time zone",
+        utc("2020-01-02 03:04:00"),
+    ),
     ("from_unixtime(980172245)", "timestamp(3) with time zone", utc("2001-01-22 14:04:05")),
     ("from_unixtime(980172245.888)", "timestamp(3) with time zone", utc("2001-01-22 14:04:05.888")),
     ("from_unixtime(0.0005e0)", "timestamp(3) with time zone", utc("1970-01-01 00:00:00.001")),
@@ -431,14 +469,26 @@ SCALARS: list[tuple[str, str, Any]] = [
     ("to_unixtime(timestamp '2001-01-22 03:04:05.321')", "double", 980132645.321),
     ("to_unixtime(timestamp '2001-01-22 03:04:05.321 UTC')", "double", 980132645.321),
     ("from_iso8601_timestamp('2020-05-11')", "timestamp(3) with time zone", utc("2020-05-11")),
-    ("from_iso8601_timestamp('2020-05-11T11:15:05')", "timestamp(3) with time zone", utc("2020-05-11 11:15:05")),
-    ("from_iso8601_timestamp('2020-05-11T11:15:05.0559Z')", "timestamp(3) with time zone", utc("2020-05-11 11:15:05.055")),
+    (
+        "from_iso8601_timestamp('2020-05-11T11:15:05')",
+        "timestamp(3) with time zone",
+        utc("2020-05-11 11:15:05"),
+    ),
+    (
+        "from_iso8601_timestamp('2020-05-11T11:15:05.0559Z')",
+        "timestamp(3) with time zone",
+        utc("2020-05-11 11:15:05.055"),
+    ),
     (
         "from_iso8601_timestamp('2020-05-11T11:15:05.055+01:00') at time zone 'UTC'",
         "timestamp(3) with time zone",
         utc("2020-05-11 10:15:05.055"),
     ),
-    ("from_iso8601_timestamp('2020-05-11T01:00:00+01:00') = timestamp '2020-05-11 00:00:00 UTC'", "boolean", True),
+    (
+        "from_iso8601_timestamp('2020-05-11T01:00:00+01:00') = timestamp '2020-05-11 00:00:00 UTC'",
+        "boolean",
+        True,
+    ),
     ("from_iso8601_date('2020-05-11')", "date", date(2020, 5, 11)),
     ("to_iso8601(timestamp '2001-08-22 03:04:05.321')", "varchar", "2001-08-22T03:04:05.321"),
     ("to_iso8601(timestamp '2001-08-22 03:04:05 UTC')", "varchar", "2001-08-22T03:04:05.000Z"),
@@ -472,7 +522,11 @@ SCALARS: list[tuple[str, str, Any]] = [
     ("hour(null)", "bigint", None),
     # JSON
     ("json_extract_scalar('[1, 2, 3]', '$[2]')", "varchar", "3"),
-    ("""json_extract_scalar('{"store":{"book":[{"author":"N"}]}}', '$.store.book[0].author')""", "varchar", "N"),
+    (
+        """json_extract_scalar('{"store":{"book":[{"author":"N"}]}}', '$.store.book[0].author')""",
+        "varchar",
+        "N",
+    ),
     ("""json_extract_scalar('{"store":{"book name":"x"}}', '$.store["book name"]')""", "varchar", "x"),
     ("""json_extract_scalar('{"a":{"b":1}}', '$.a')""", "varchar", None),
     ("""json_extract_scalar('{"a":[1]}', '$.a')""", "varchar", None),
@@ -492,7 +546,6 @@ SCALARS: list[tuple[str, str, Any]] = [
     # arrays, maps, rows
     ("array[7, 8][2]", "integer", 8),
     ("cardinality(array[1, null])", "bigint", 2),
-    ("cardinality(null)", "", None),
     ("element_at(array[1, 2], 3)", "integer", None),
     ("element_at(array[1, 2], -1)", "integer", 2),
     ("contains(array[1, 2], 2)", "boolean", True),
@@ -508,91 +561,231 @@ SCALARS: list[tuple[str, str, Any]] = [
     ("array_min(array['b', 'a'])", "varchar", "a"),
     ("row(1, 'a')", 'row("field0" integer, "field1" varchar)', {"field0": 1, "field1": "a"}),
 ]
-SCALARS = [case for case in SCALARS if case[1]]
 
 # (select over the fixture's readings, types, rows)
 ROWS: list[tuple[str, list[str], list[tuple[Any, ...]]]] = [
     ("select count(*), count(celsius), count(distinct sensor) from readings", ["bigint"] * 3, [(4, 3, 2)]),
     ("select count_if(is_hot), count_if(celsius > 100) from readings", ["bigint"] * 2, [(2, 0)]),
     ("select count_if(is_hot) from readings where false", ["bigint"], [(0,)]),
-    ("select count(*), sum(bad), avg(bad) from readings where false", ["bigint", "bigint", "double"], [(0, None, None)]),
-    ("select sum(bad), sum(seen), sum(price), sum(celsius) from readings",
-     ["bigint", "bigint", "decimal(38,2)", "double"], [(8, 70, dec("7.75"), 76.5)]),
-    ("select avg(bad), avg(celsius), avg(price) from readings", ["double", "double", "decimal(10,2)"],
-     [(8 / 3, 25.5, dec("2.58"))]),
-    ("select min(celsius), max(celsius), min(sensor), max(at), min(day) from readings",
-     ["double", "double", "varchar", "timestamp(3)", "date"],
-     [(20.5, 31.0, "a", ts("2026-11-22 06:05:00"), date(2026, 11, 22))]),
-    ("select max_by(bad, celsius), min_by(bad, celsius), max_by(sensor, seen) from readings",
-     ["integer", "integer", "varchar"], [(None, 1, None)]),
-    ("select array_agg(sensor order by bad desc) from readings", ["array(varchar)"], [([None, "b", "a", "a"],)]),
+    (
+        "select count(*), sum(bad), avg(bad) from readings where false",
+        ["bigint", "bigint", "double"],
+        [(0, None, None)],
+    ),
+    (
+        "select sum(bad), sum(seen), sum(price), sum(celsius) from readings",
+        ["bigint", "bigint", "decimal(38,2)", "double"],
+        [(8, 70, dec("7.75"), 76.5)],
+    ),
+    (
+        "select avg(bad), avg(celsius), avg(price) from readings",
+        ["double", "double", "decimal(10,2)"],
+        [(8 / 3, 25.5, dec("2.58"))],
+    ),
+    (
+        "select min(celsius), max(celsius), min(sensor), max(at), min(day) from readings",
+        ["double", "double", "varchar", "timestamp(3)", "date"],
+        [(20.5, 31.0, "a", ts("2026-11-22 06:05:00"), date(2026, 11, 22))],
+    ),
+    (
+        "select max_by(bad, celsius), min_by(bad, celsius), max_by(sensor, seen) from readings",
+        ["integer", "integer", "varchar"],
+        [(None, 1, None)],
+    ),
+    (
+        "select array_agg(sensor order by bad desc) from readings",
+        ["array(varchar)"],
+        [([None, "b", "a", "a"],)],
+    ),
     ("select array_agg(sensor) from readings where false", ["array(varchar)"], [(None,)]),
-    ("select array_agg(bad order by bad) filter (where bad is not null) from readings", ["array(integer)"], [([1, 3, 4],)]),
+    (
+        "select array_agg(bad order by bad) filter (where bad is not null) from readings",
+        ["array(integer)"],
+        [([1, 3, 4],)],
+    ),
     ("select cardinality(array_agg(distinct sensor)) from readings", ["bigint"], [(3,)]),
     ("select approx_distinct(sensor), approx_distinct(sensor, 0.05) from readings", ["bigint"] * 2, [(2, 2)]),
-    ("select approx_percentile(celsius, 0.5), approx_percentile(bad, 0.99) from readings", ["double", "bigint"], [(25.0, 4)]),
-    ("select approx_percentile(celsius, array[0.0, 1.0]) from readings", ["array(double)"], [([20.5, 31.0],)]),
+    (
+        "select approx_percentile(celsius, 0.5), approx_percentile(bad, 0.99) from readings",
+        ["double", "bigint"],
+        [(25.0, 4)],
+    ),
+    (
+        "select approx_percentile(celsius, array[0.0, 1.0]) from readings",
+        ["array(double)"],
+        [([20.5, 31.0],)],
+    ),
     ("select approx_percentile(celsius, array[0.5]) from readings where false", ["array(double)"], [(None,)]),
-    ("select bool_and(is_hot), bool_or(is_hot), every(is_hot) from readings", ["boolean"] * 3, [(False, True, False)]),
-    ("select arbitrary(sensor), any_value(sensor) from readings where sensor is null or sensor = 'b'",
-     ["varchar"] * 2, [("b", "b")]),
-    ("select stddev(bad), stddev_samp(bad), stddev_pop(bad), variance(bad), var_samp(bad), var_pop(bad) from readings",
-     ["double"] * 6,
-     [(pytest.approx(1.52752523), pytest.approx(1.52752523), pytest.approx(1.24721913), pytest.approx(7 / 3),
-       pytest.approx(7 / 3), pytest.approx(14 / 9))]),
-    ("select stddev(bad), variance(bad), stddev_pop(bad) from readings where bad = 1", ["double"] * 3, [(None, None, 0.0)]),
-    ("select sum(distinct bad), avg(distinct bad) from (values 1, 1, 4) as t(bad)", ["bigint", "double"], [(5, 2.5)]),
+    (
+        "select bool_and(is_hot), bool_or(is_hot), every(is_hot) from readings",
+        ["boolean"] * 3,
+        [(False, True, False)],
+    ),
+    (
+        "select arbitrary(sensor), any_value(sensor) from readings where sensor is null or sensor = 'b'",
+        ["varchar"] * 2,
+        [("b", "b")],
+    ),
+    (
+        "select stddev(bad), stddev_samp(bad), stddev_pop(bad), variance(bad), var_samp(bad), "
+        "var_pop(bad) from readings",
+        ["double"] * 6,
+        [
+            (
+                pytest.approx(1.52752523),
+                pytest.approx(1.52752523),
+                pytest.approx(1.24721913),
+                pytest.approx(7 / 3),
+                pytest.approx(7 / 3),
+                pytest.approx(14 / 9),
+            )
+        ],
+    ),
+    (
+        "select stddev(bad), variance(bad), stddev_pop(bad) from readings where bad = 1",
+        ["double"] * 3,
+        [(None, None, 0.0)],
+    ),
+    (
+        "select sum(distinct bad), avg(distinct bad) from (values 1, 1, 4) as t(bad)",
+        ["bigint", "double"],
+        [(5, 2.5)],
+    ),
     ("select sum(bad) filter (where is_hot) from readings", ["bigint"], [(4,)]),
     ("select max(x) from (values 0e0 / 0e0, 1e0) as t(x)", ["double"], [(pytest.approx(1.0),)]),
     # windows
-    ("select bad, row_number() over (order by bad desc), rank() over (order by sensor), dense_rank() over (order by sensor)"
-     " from readings order by bad",
-     ["integer", "bigint", "bigint", "bigint"], [(1, 3, 1, 1), (3, 2, 3, 2), (4, 1, 4, 3), (None, 4, 1, 1)]),
-    ("select bad, percent_rank() over (order by bad), cume_dist() over (order by bad), ntile(2) over (order by bad)"
-     " from readings order by bad",
-     ["integer", "double", "double", "bigint"],
-     [(1, 0.0, 0.25, 1), (3, pytest.approx(1 / 3), 0.5, 1), (4, pytest.approx(2 / 3), 0.75, 2), (None, 1.0, 1.0, 2)]),
-    ("select bad, lag(bad) over (order by dt, bad), lead(bad, 2, 0) over (order by dt, bad) from readings order by dt, bad",
-     ["integer"] * 3, [(1, None, 3), (None, 1, 4), (3, None, 0), (4, 3, 0)]),
-    ("select lag(bad) ignore nulls over (order by dt, bad) from readings order by dt, bad", ["integer"],
-     [(None,), (1,), (1,), (3,)]),
-    ("select first_value(bad) over (order by bad), last_value(bad) over (order by bad) from readings order by bad",
-     ["integer"] * 2, [(1, 1), (1, 3), (1, 4), (1, None)]),
-    ("select sum(bad) over (partition by sensor), avg(price) over () from readings order by sensor",
-     ["bigint", "decimal(10,2)"], [(1, dec("2.58")), (1, dec("2.58")), (3, dec("2.58")), (4, dec("2.58"))]),
-    ("select sum(seen) over (order by seen rows between 1 preceding and current row) from readings order by seen",
-     ["bigint"], [(10,), (30,), (60,), (40,)]),
-    ("select count(*) over (order by at range between interval '30' minute preceding and current row) from readings"
-     " where at is not null order by at", ["bigint"], [(1,), (1,), (2,)]),
-    ("select sum(bad) over w from readings window w as (order by dt, bad) order by dt, bad", ["bigint"],
-     [(1,), (1,), (4,), (8,)]),
+    (
+        "select bad, row_number() over (order by bad desc), rank() over (order by sensor), "
+        "dense_rank() over (order by sensor)"
+        " from readings order by bad",
+        ["integer", "bigint", "bigint", "bigint"],
+        [(1, 3, 1, 1), (3, 2, 3, 2), (4, 1, 4, 3), (None, 4, 1, 1)],
+    ),
+    (
+        "select bad, percent_rank() over (order by bad), cume_dist() over (order by bad), ntile(2) "
+        "over (order by bad)"
+        " from readings order by bad",
+        ["integer", "double", "double", "bigint"],
+        [
+            (1, 0.0, 0.25, 1),
+            (3, pytest.approx(1 / 3), 0.5, 1),
+            (4, pytest.approx(2 / 3), 0.75, 2),
+            (None, 1.0, 1.0, 2),
+        ],
+    ),
+    (
+        "select bad, lag(bad) over (order by dt, bad), lead(bad, 2, 0) over (order by dt, bad) from "
+        "readings order by dt, bad",
+        ["integer"] * 3,
+        [(1, None, 3), (None, 1, 4), (3, None, 0), (4, 3, 0)],
+    ),
+    (
+        "select lag(bad) ignore nulls over (order by dt, bad) from readings order by dt, bad",
+        ["integer"],
+        [(None,), (1,), (1,), (3,)],
+    ),
+    (
+        "select first_value(bad) over (order by bad), last_value(bad) over (order by bad) from "
+        "readings order by bad",
+        ["integer"] * 2,
+        [(1, 1), (1, 3), (1, 4), (1, None)],
+    ),
+    (
+        "select sum(bad) over (partition by sensor), avg(price) over () from readings order by sensor",
+        ["bigint", "decimal(10,2)"],
+        [(1, dec("2.58")), (1, dec("2.58")), (3, dec("2.58")), (4, dec("2.58"))],
+    ),
+    (
+        "select sum(seen) over (order by seen rows between 1 preceding and current row) from "
+        "readings order by seen",
+        ["bigint"],
+        [(10,), (30,), (60,), (40,)],
+    ),
+    (
+        "select count(*) over (order by at range between interval '30' minute preceding and current "
+        "row) from readings"
+        " where at is not null order by at",
+        ["bigint"],
+        [(1,), (1,), (2,)],
+    ),
+    (
+        "select sum(bad) over w from readings window w as (order by dt, bad) order by dt, bad",
+        ["bigint"],
+        [(1,), (1,), (4,), (8,)],
+    ),
     # unnest
-    ("select sensor, tag from readings cross join unnest(tags) as t(tag) order by tag", ["varchar"] * 2,
-     [("a", "x"), ("a", "y"), (None, "z")]),
-    ("select sensor, tag from readings left join unnest(tags) as t(tag) on true where dt = '2026-11-22-05' order by tag",
-     ["varchar"] * 2, [("a", "x"), ("a", "y"), ("a", None)]),
-    ("select tag, number from readings cross join unnest(tags, numbers) as t(tag, number) where bad = 1 order by tag",
-     ["varchar", "integer"], [("x", 3), ("y", None), (None, 1)]),
-    ("select tag, place from readings, unnest(tags) with ordinality as t(tag, place) order by tag",
-     ["varchar", "bigint"], [("x", 1), ("y", 2), ("z", 1)]),
-    ("select k, v from readings cross join unnest(limits) as t(k, v) order by v", ["varchar", "double"],
-     [("low", 1.0), ("low", 2.0), ("high", 9.0)]),
-    ("select name, share from readings cross join unnest(parts) as t(name, share) order by share", ["varchar", "double"],
-     [("p", 0.25), ("q", 0.75), (None, 1.0)]),
+    (
+        "select sensor, tag from readings cross join unnest(tags) as t(tag) order by tag",
+        ["varchar"] * 2,
+        [("a", "x"), ("a", "y"), (None, "z")],
+    ),
+    (
+        "select sensor, tag from readings left join unnest(tags) as t(tag) on true where dt = "
+        "'2026-11-22-05' order by tag",
+        ["varchar"] * 2,
+        [("a", "x"), ("a", "y"), ("a", None)],
+    ),
+    (
+        "select tag, number from readings cross join unnest(tags, numbers) as t(tag, number) where "
+        "bad = 1 order by tag",
+        ["varchar", "integer"],
+        [("x", 3), ("y", None), (None, 1)],
+    ),
+    (
+        "select tag, place from readings, unnest(tags) with ordinality as t(tag, place) order by tag",
+        ["varchar", "bigint"],
+        [("x", 1), ("y", 2), ("z", 1)],
+    ),
+    (
+        "select k, v from readings cross join unnest(limits) as t(k, v) order by v",
+        ["varchar", "double"],
+        [("low", 1.0), ("low", 2.0), ("high", 9.0)],
+    ),
+    (
+        "select name, share from readings cross join unnest(parts) as t(name, share) order by share",
+        ["varchar", "double"],
+        [("p", 0.25), ("q", 0.75), (None, 1.0)],
+    ),
     ("select x from unnest(array[3, 1]) as t(x) order by x", ["integer"], [(1,), (3,)]),
     # rows, maps
-    ("select device.name, device.place.hall, readings.device.place.row from readings order by seen",
-     ["varchar", "integer", "varchar"], [("A", 1, "r1"), (None, None, None), ("N", 2, None), (None, None, None)]),
-    ("select limits['low'], element_at(limits, 'high'), cardinality(limits) from readings where bad in (1, 4) order by bad",
-     ["double", "double", "bigint"], [(1.0, None, 1), (2.0, 9.0, 2)]),
-    ("select map_keys(limits), map_values(limits) from readings where bad = 4", ["array(varchar)", "array(double)"],
-     [(["low", "high"], [2.0, 9.0])]),
-    ("select parts[1].name, element_at(parts, 2).share from readings where bad = 1", ["varchar", "double"], [("p", 0.75)]),
+    (
+        "select device.name, device.place.hall, readings.device.place.row from readings order by seen",
+        ["varchar", "integer", "varchar"],
+        [("A", 1, "r1"), (None, None, None), ("N", 2, None), (None, None, None)],
+    ),
+    (
+        "select limits['low'], element_at(limits, 'high'), cardinality(limits) from readings where "
+        "bad in (1, 4) order by bad",
+        ["double", "double", "bigint"],
+        [(1.0, None, 1), (2.0, 9.0, 2)],
+    ),
+    (
+        "select map_keys(limits), map_values(limits) from readings where bad = 4",
+        ["array(varchar)", "array(double)"],
+        [(["low", "high"], [2.0, 9.0])],
+    ),
+    (
+        "select parts[1].name, element_at(parts, 2).share from readings where bad = 1",
+        ["varchar", "double"],
+        [("p", 0.75)],
+    ),
     ("select sensor from readings where element_at(tags, 1) = 'x'", ["varchar"], [("a",)]),
-    ("select array_join(array_agg(room order by room), ', ') from rooms", ["varchar"], [("cellar, kitchen, kitchen again",)]),
-    ("select array_join(tags, ',') from readings order by seen", ["varchar"], [("x,y",), ("",), ("z",), (None,)]),
-    ("select json_extract_scalar(payload, '$.a.b'), json_extract_scalar(payload, '$[1]') from readings order by seen",
-     ["varchar"] * 2, [("x", None), (None, None), (None, "2"), (None, None)]),
+    (
+        "select array_join(array_agg(room order by room), ', ') from rooms",
+        ["varchar"],
+        [("cellar, kitchen, kitchen again",)],
+    ),
+    (
+        "select array_join(tags, ',') from readings order by seen",
+        ["varchar"],
+        [("x,y",), ("",), ("z",), (None,)],
+    ),
+    (
+        "select json_extract_scalar(payload, '$.a.b'), json_extract_scalar(payload, '$[1]') from "
+        "readings order by seen",
+        ["varchar"] * 2,
+        [("x", None), (None, None), (None, "2"), (None, None)],
+    ),
     # null comes last in both directions
     ("select bad from readings order by bad", ["integer"], [(1,), (3,), (4,), (None,)]),
     ("select bad from readings order by bad desc", ["integer"], [(4,), (3,), (1,), (None,)]),
@@ -641,7 +834,9 @@ REFUSED_AT_RUN_TIME: list[tuple[str, str]] = [
 
 
 @pytest.fixture(params=[True, False], ids=["optimized", "row by row"])
-def asked(request: pytest.FixtureRequest, connection: duckdb.DuckDBPyConnection, query: Query) -> Iterator[Query]:
+def asked(
+    request: pytest.FixtureRequest, connection: duckdb.DuckDBPyConnection, query: Query
+) -> Iterator[Query]:
     if not request.param:
         connection.execute("pragma disable_optimizer")
     yield query
@@ -649,7 +844,9 @@ def asked(request: pytest.FixtureRequest, connection: duckdb.DuckDBPyConnection,
 
 
 @pytest.mark.parametrize(("expression", "kind", "value"), SCALARS, ids=[case[0] for case in SCALARS])
-def test_expression_means_what_it_means_in_athena(asked: Query, expression: str, kind: str, value: Any) -> None:
+def test_expression_means_what_it_means_in_athena(
+    asked: Query, expression: str, kind: str, value: Any
+) -> None:
     answer = asked(f"select {expression} as v")
 
     assert answer.types == (kind,)
@@ -659,15 +856,21 @@ def test_expression_means_what_it_means_in_athena(asked: Query, expression: str,
 
 
 @pytest.mark.parametrize(("sql", "kinds", "rows"), ROWS, ids=[case[0] for case in ROWS])
-def test_select_gives_the_rows_of_athena(asked: Query, sql: str, kinds: list[str], rows: list[tuple[Any, ...]]) -> None:
+def test_select_gives_the_rows_of_athena(
+    asked: Query, sql: str, kinds: list[str], rows: list[tuple[Any, ...]]
+) -> None:
     answer = asked(sql)
 
     assert list(answer.types) == kinds
     assert answer.rows == rows
 
 
-@pytest.mark.parametrize(("expression", "words"), REFUSED_AT_RUN_TIME, ids=[case[0] for case in REFUSED_AT_RUN_TIME])
-def test_value_that_athena_refuses_stops_the_query_with_a_sentence(asked: Query, expression: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("expression", "words"), REFUSED_AT_RUN_TIME, ids=[case[0] for case in REFUSED_AT_RUN_TIME]
+)
+def test_value_that_athena_refuses_stops_the_query_with_a_sentence(
+    asked: Query, expression: str, words: str
+) -> None:
     with pytest.raises(SqlError, match=re.escape(words)):
         asked(f"select {expression} as v")
 

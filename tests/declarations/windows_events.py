@@ -35,7 +35,7 @@ pipeline = Pipeline(
         Threshold(name="audit_log_cleared", when=LogLine.event_id.is_(1102), severity=CRITICAL,
                   show=[LogLine.account], do_first="Take the host off the network; keep its disk as it is."),
         Sequence(name="restarting_service", steps=[Step(when=LogLine.event_id.is_(7031), times=3)],
-                 within=minutes(15), severity=MEDIUM, do_first="Read the service's own log from its first restart."),
+                 within=minutes(15), severity=MEDIUM, do_first="Read its own log from the first restart."),
         Window(name="failing_site", every=minutes(5), when=share(LogLine.status >= 500) > 0.05,
                severity=HIGH, do_first="Ask which paths fail, then read the application's log."),
         Window(name="slow_site", every=minutes(5), when=quantile(LogLine.time_taken, 0.95) > 2_000,

@@ -64,14 +64,14 @@ class Decoder:
                 value = walk(part, path)
             if value is None:
                 if column.required:
-                    return Unreadable(index, sentence(f"{source} is missing"), name)
+                    return Unreadable(index, f"{source} is missing.", name)
                 values[name] = None
                 continue
             try:
                 values[name] = read(value)
             except Unfit as unfit:
                 shown = "" if column.private else str(value)[:SHOWN_CHARACTERS]
-                return Unreadable(index, sentence(f"{source} {unfit}"), name, shown)
+                return Unreadable(index, f"{source} {unfit}.", name, shown)
         arrival = arrival_ms / 1000
         time = values.get(self._time) if self._time else None
         if time is None:
@@ -83,7 +83,7 @@ class Decoder:
             field = self._time or ""
             return Unreadable(
                 index,
-                sentence(f"{field} is {time - arrival:,.0f} s ahead of the record's arrival"),
+                f"{field} is {ahead_words(time - arrival)} ahead of the record's arrival.",
                 field,
                 lake_time(time),
             )
@@ -101,6 +101,15 @@ def walk(part: Mapping[str, Any], path: list[str]) -> Any:
         else:
             return None
     return value
+
+
+def ahead_words(seconds: float) -> str:
+    """
+    >>> ahead_words(400), ahead_words(5_459_319_196)
+    ('400 s', '63,187 days')
+    """
+    days = seconds / 86_400
+    return f"{days:,.0f} days" if days >= 2 else f"{seconds:,.0f} s"
 
 
 def sentence(text: str) -> str:

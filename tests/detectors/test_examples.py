@@ -23,7 +23,7 @@ def test_documented_example_runs(name: str) -> None:
     assert failed == 0
 
 
-@pytest.mark.parametrize("name", ["lambdas.columns", "lambdas.model", "lambdas.incidents"])
+@pytest.mark.parametrize("name", ["lambdas.columns", "lambdas.model", "lambdas.incidents", "lambdas.formats.decode"])
 def test_model_examples_run(name: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried > 0

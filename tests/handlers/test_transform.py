@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_dropped_into_quarantine(world: World) -> None:
     assert ["data" in answer for answer in answers] == [False, True, False]
     first, second = quarantined()
     assert b64decode(first["data"]) == b"\xff\x00"
-    assert (second["reason"], second["field"]) == ("Temperature is missing.", "temperature")
+    assert (second["reason"], second["field"]) == ("temperature is missing.", "temperature")
     assert second["sequence_number"] == str(records[2].sequence)
 
 

@@ -1,0 +1,288 @@
+"""One run: play traffic through what was deployed, on a simulated clock, and keep what came of it."""
+
+from __future__ import annotations
+
+import heapq
+import importlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any  # a template's properties are as mixed as JSON
+from urllib.parse import urlsplit
+
+from boto3.dynamodb.types import TypeSerializer
+
+from laptop.clock import Clock
+from laptop.cloud import Cloud
+from laptop.firehose import Firehose
+from laptop.functions import Functions
+from laptop.iot import Iot
+from laptop.kinesis import Kinesis
+from laptop.mapping import EventSourceMappings
+from laptop.messages import Mailbox, Message
+from laptop.resources import Resource
+from laptop.run_folder import HOUSE, RunFolder
+from laptop.schedule import Scheduler
+from pipelines.traffic import Sent
+
+STEP = 1.0  # simulated seconds between two looks at every service; batches wait for seconds, not less
+QUIET = 45 * 60.0  # simulated seconds after the last record, in which windows close and incidents resolve
+QUIET_STEP = 15.0
+
+
+class SynthError(RuntimeError):
+    """The app could not be synthesized; the message is what it said."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come; `say` is told of each stage, `message` of each message to a person."""
+
+    stage: Callable[[str], None] = lambda _: None
+    moved: Callable[[float, float, int], None] = lambda _at, _of, _records: None
+    message: Callable[[Message], None] = lambda _: None
+
+
+@dataclass
+class Played:
+    """What was sent: records by pipeline, and the labelled anomalies with the times of their records."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    labels: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+
+def synthesize(folder: Path, context: Mapping[str, Any]) -> None:
+    """Runs the app as `cdk deploy` does, without fetching the functions' layer."""
+    environment = os.environ | {
+        "CDK_OUTDIR": str(folder.resolve()),
+        "CDK_CONTEXT_JSON": json.dumps(dict(context)),
+        "PYTHONPATH": str(HOUSE),
+    }
+    command = [sys.executable, str(HOUSE / "app.py")]
+    done = subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own app
+    if done.returncode:
+        raise SynthError(done.stderr.strip() or f"app.py ended with {done.returncode}")
+
+
+class Run:
+    """A deployed account with its clock and its moving parts."""
+
+    def __init__(self, cloud: Cloud, folder: RunFolder, progress: Progress) -> None:
+        self._cloud = cloud
+        self._clock: Clock = cloud.clock
+        self._folder = folder
+        self._progress = progress
+        self._log = (folder.path / "functions.log").open("w")
+        self.functions = Functions(cloud, self._log)
+        self.kinesis = Kinesis(cloud)
+        self.mappings = EventSourceMappings(cloud, self.functions.invoke, self.kinesis)
+        self.firehose = Firehose(cloud, self.functions.invoke, self.kinesis)
+        self.scheduler = Scheduler(cloud, self.functions.invoke)
+        self.iot = Iot(cloud, self.kinesis)
+        self.mailbox = Mailbox(cloud)
+        self.messages: list[Message] = []
+        self.played = Played()
+        self._streams = self._streams_by_pipeline()
+
+    def _streams_by_pipeline(self) -> dict[str, tuple[str, str | None]]:
+        """For each deployed pipeline the stream that its function reads, and its IoT topic if any."""
+        functions = {one.physical_id: one for one in self._cloud.of_type("AWS::Lambda::Function")}
+        topics = {rule.stack: rule for rule in self._cloud.of_type("AWS::IoT::TopicRule")}
+        found: dict[str, tuple[str, str | None]] = {}
+        for mapping in self._cloud.of_type("AWS::Lambda::EventSourceMapping"):
+            source = mapping.properties["EventSourceArn"]
+            if ":kinesis:" not in source:
+                continue
+            function = functions[mapping.properties["FunctionName"].rpartition(":")[2]]
+            name = pipeline_of(function)
+            assert name is not None  # whatever reads a pipeline's stream is told which one
+            rule = topics.get(mapping.stack)
+            topic = None if rule is None else rule.properties["TopicRulePayload"]["Sql"].split("'")[1]
+            found[name] = source.rpartition("/")[2], topic
+        return found
+
+    @property
+    def pipelines(self) -> list[str]:
+        return list(self._streams)
+
+    def seed_references(self, pipeline: str, rows: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Puts a pipeline's reference rows into its tables."""
+        tables = self._reference_tables(pipeline)
+        serialize = TypeSerializer().serialize
+        client = self._cloud.client("dynamodb")
+        for reference, items in rows.items():
+            for item in items:
+                client.put_item(
+                    TableName=tables[reference],
+                    Item={name: serialize(exact(value)) for name, value in item.items()},
+                )
+
+    def _reference_tables(self, pipeline: str) -> dict[str, str]:
+        for function in self._cloud.of_type("AWS::Lambda::Function"):
+            variables = function.properties.get("Environment", {}).get("Variables", {})
+            if pipeline_of(function) == pipeline and "FRESHET_REFERENCE_TABLES" in variables:
+                return dict(json.loads(variables["FRESHET_REFERENCE_TABLES"]))
+        return {}
+
+    def play(self, sent: Iterable[tuple[str, Sent]], *, start: float, seconds: float) -> None:
+        """Sends records at their times, then lets the clock go on until everything has settled."""
+        for step, group in itertools.groupby(sent, key=lambda each: int((each[1].at - start) // STEP)):
+            self._idle_until(start + step * STEP)
+            self._clock.advance_to(start + (step + 1) * STEP)
+            self._send(list(group))
+            self._pump()
+            self._progress.moved(self._clock.now - start, seconds + QUIET, self.played.records.total())
+        end = self._clock.now + QUIET
+        while self._clock.now < end:
+            self._clock.advance_to(self._clock.now + QUIET_STEP)
+            self._pump()
+            self._progress.moved(self._clock.now - start, seconds + QUIET, self.played.records.total())
+        while self.mappings.drain() + self.firehose.drain():
+            pass
+        self._collect()
+
+    def _idle_until(self, moment: float) -> None:
+        while self._clock.now + QUIET_STEP < moment:
+            self._clock.advance_to(self._clock.now + QUIET_STEP)
+            self._pump()
+
+    def _send(self, group: list[tuple[str, Sent]]) -> None:
+        puts: dict[str, list[tuple[str, bytes]]] = {}
+        for pipeline, record in group:
+            stream, topic = self._streams[pipeline]
+            self.played.records[pipeline] += 1
+            if record.label:
+                self.played.labels.setdefault((pipeline, record.label), []).append(record.at)
+            if record.via == "iot" and topic is not None:
+                self.iot.publish(topic, record.data, record.partition_key)
+            else:
+                puts.setdefault(stream, []).append((record.partition_key, record.data))
+        for stream, records in puts.items():
+            self.kinesis.put(stream, records)
+
+    def _pump(self) -> None:
+        now = self._clock.now
+        self.scheduler.pump(now)
+        self.mappings.pump(now)
+        self.firehose.pump(now)
+        self._collect()
+
+    def _collect(self) -> None:
+        for message in self.mailbox.collect():
+            self.messages.append(message)
+            self._progress.message(message)
+
+    def keep(self) -> None:
+        """Writes lake, catalog and messages into the run's folder."""
+        tables = self._cloud.catalog()
+        places = {urlsplit(table["StorageDescriptor"].get("Location", "")) for table in tables}
+        for bucket in sorted({place.netloc for place in places if place.netloc}):
+            self._export(bucket)
+        self._folder.write_json("catalog.json", [catalog_entry(table) for table in tables])
+        self._folder.write_json("messages.json", [asdict(message) for message in self.messages])
+        self._log.flush()
+
+    def _export(self, bucket: str) -> None:
+        s3 = self._cloud.client("s3")
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for entry in page.get("Contents", []):
+                target = self._folder.lake / entry["Key"]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
+
+    def troubles(self) -> dict[str, Counter[str]]:
+        """What went wrong by pipeline: logged errors, failed invocations, dead letters, batches given up."""
+        self._log.flush()
+        found = {name: Counter[str]() for name in self._streams}
+        functions = self._cloud.of_type("AWS::Lambda::Function")
+        stacks = {one.stack: name for one in functions if (name := pipeline_of(one))}
+        raised = {one.physical_id: stacks[one.stack] for one in functions if one.stack in stacks}
+        for line in (self._folder.path / "functions.log").read_text().splitlines():
+            service = json.loads(line).get("service") if '"level":"ERROR"' in line else None
+            if service in found:
+                found[service]["errors"] += 1
+            elif line.endswith(" failed") and line.split()[0] in raised:
+                found[raised[line.split()[0]]]["failed invocations"] += 1
+        sqs = self._cloud.client("sqs")
+        for queue in self._cloud.of_type("AWS::SQS::Queue"):
+            if queue.stack in stacks and "RedrivePolicy" not in queue.properties:
+                name = "ApproximateNumberOfMessages"
+                answer = sqs.get_queue_attributes(QueueUrl=queue.physical_id, AttributeNames=[name])
+                found[stacks[queue.stack]]["dead letters"] += int(answer["Attributes"][name])
+        for mapping in self._cloud.of_type("AWS::Lambda::EventSourceMapping"):
+            target = mapping.properties.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+            if target:
+                bucket = target.rpartition(":")[2]
+                prefix = f"aws/lambda/{mapping.physical_id}/"
+                listed = self._cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
+                found[stacks[mapping.stack]]["batches given up"] += listed["KeyCount"]
+        return found
+
+    def close(self) -> None:
+        self._log.close()
+
+
+def pipeline_of(function: Resource) -> str | None:
+    """The pipeline that a function works for, as its environment says."""
+    name = function.properties.get("Environment", {}).get("Variables", {}).get("FRESHET_PIPELINE")
+    return None if name is None else str(name)
+
+
+def exact(value: Any) -> Any:
+    """DynamoDB's numbers are decimal; a float becomes the decimal that prints like it."""
+    return Decimal(str(value)) if isinstance(value, float) else value
+
+
+def catalog_entry(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table or view of Glue's catalog as `sql.lake` reads it, its location relative to the lake."""
+    storage = table["StorageDescriptor"]
+
+    def columns(given: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+        return [
+            {"name": one["Name"], "type": one["Type"], "comment": one.get("Comment", "")} for one in given
+        ]
+
+    entry: dict[str, Any] = {
+        "name": table["Name"],
+        "type": "view" if table.get("TableType") == "VIRTUAL_VIEW" else "table",
+        "columns": columns(storage.get("Columns", [])),
+        "partition_keys": columns(table.get("PartitionKeys", [])),
+        "comment": table.get("Description", "") or table.get("Parameters", {}).get("comment", ""),
+    }
+    if entry["type"] == "view":
+        return entry | {"sql": view_sql(table["ViewOriginalText"])}
+    serde = storage["SerdeInfo"]["SerializationLibrary"].lower()
+    return entry | {
+        "location": urlsplit(storage["Location"]).path.strip("/"),
+        "format": "parquet" if "parquet" in serde else "json",
+    }
+
+
+def view_sql(text: str) -> str:
+    body = text.removeprefix("/* Presto View: ").removesuffix(" */")
+    return str(json.loads(b64decode(body))["originalSql"])
+
+
+def traffic_of(pipeline: str) -> Any:
+    """The traffic module of a pipeline's folder."""
+    return importlib.import_module(f"pipelines.{pipeline}.traffic")
+
+
+def merged(
+    pipelines: Iterable[str], *, seed: int, start: float, seconds: float
+) -> Iterator[tuple[str, Sent]]:
+    """The traffic of several pipelines in order of time."""
+
+    def named(name: str) -> Iterator[tuple[str, Sent]]:
+        for sent in traffic_of(name).traffic(seed=seed, start=start, seconds=seconds):
+            yield name, sent
+
+    return heapq.merge(*map(named, pipelines), key=lambda each: each[1].at)

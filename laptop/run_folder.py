@@ -1,0 +1,62 @@
+"""What a run leaves behind: a folder with its lake, its catalog, its messages and its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HOUSE = Path(__file__).parents[1]
+RUNS = Path(os.environ.get("FRESHET_RUNS", HOUSE / ".freshet" / "runs"))
+LATEST = "latest"
+
+
+class NoRun(LookupError):
+    """There is no run to ask; the message says how to make one."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`lake/` as in S3, `catalog.json`, `messages.json`, `summary.json`, `functions.log`, `cdk.out/`."""
+
+    path: Path
+
+    @classmethod
+    def new(cls, runs: Path = RUNS) -> RunFolder:
+        """A folder of its own for each run, so that one that was killed is in nobody's way."""
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+        path = runs / name
+        path.mkdir(parents=True)
+        return cls(path)
+
+    @classmethod
+    def latest(cls, runs: Path = RUNS) -> RunFolder:
+        """The last run that was finished."""
+        pointer = runs / LATEST
+        if not pointer.is_file() or not (runs / pointer.read_text().strip() / "summary.json").is_file():
+            raise NoRun(f"There is no finished run in {runs}. Make one with: make demo")
+        return cls(runs / pointer.read_text().strip())
+
+    @property
+    def cdk_out(self) -> Path:
+        return self.path / "cdk.out"
+
+    @property
+    def lake(self) -> Path:
+        return self.path / "lake"
+
+    def write_json(self, name: str, value: Any) -> None:
+        (self.path / name).write_text(json.dumps(value, indent=1, ensure_ascii=False))
+
+    def read_json(self, name: str) -> Any:
+        return json.loads((self.path / name).read_text())
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Writes the figures and makes this the latest run, the last step of all and in one move."""
+        self.write_json("summary.json", summary)
+        pointer = self.path.parent / f".{LATEST}-{os.getpid()}"
+        pointer.write_text(self.path.name)
+        pointer.replace(self.path.parent / LATEST)

@@ -1,0 +1,107 @@
+"""What a run shows on the terminal: progress, each message as its reader gets it, the closing table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from laptop.figures import Figures
+from laptop.messages import Message
+from laptop.run import Progress as Steps
+
+CHANNELS = {"email": "e-mail", "sms": "SMS"}
+
+
+class Terminal:
+    """Plain lines where nobody watches, a moving bar where somebody does."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[records]:,} records"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("traffic", total=None, records=0, visible=False)
+        self._tenth = 0
+
+    def steps(self) -> Steps:
+        return Steps(stage=self.stage, moved=self.moved, message=self.message)
+
+    def __enter__(self) -> Terminal:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def stage(self, words: str) -> None:
+        self._console.print(Text(f"· {words}", style="bold"))
+
+    def moved(self, at: float, of: float, records: int) -> None:
+        self._bar.update(self._task, completed=at, total=of, records=records, visible=True)
+        tenth = int(10 * at / of)
+        if tenth > self._tenth and not self._console.is_terminal:
+            self._tenth = tenth
+            self._console.print(f"  {at / 60:3.0f} of {of / 60:.0f} min, {records:,} records sent")
+
+    def message(self, message: Message) -> None:
+        if self._quiet:
+            return
+        title = f"{CHANNELS[message.channel]} to {message.to}"
+        text = f"Subject: {message.subject}\n\n{message.body}" if message.subject else message.body
+        self._console.print(Panel(Text(text), title=Text(title), title_align="left", expand=False))
+
+    def closing(self, gathered: Sequence[Figures]) -> None:
+        """Rows are what was counted, columns the pipelines."""
+        table = Table(title="What came of it", title_justify="left", pad_edge=False)
+        table.add_column("")
+        for figures in gathered:
+            table.add_column(figures.pipeline, justify="right")
+        for title, name in ROWS:
+            table.add_row(title, *(f"{getattr(figures, name):,}" for figures in gathered))
+        for channel, words in CHANNELS.items():
+            table.add_row(
+                f"alerts by {words}", *(f"{figures.alerts.get(channel, 0):,}" for figures in gathered)
+            )
+        table.add_section()
+        for figures in gathered:
+            for view, rows in figures.views.items():
+                table.add_row(
+                    f"rows of {view}", *(f"{rows:,}" if each is figures else "" for each in gathered)
+                )
+        table.add_section()
+        table.add_row("labelled anomalies", *(f"{figures.anomalies:,}" for figures in gathered))
+        table.add_row("  of them missed", *(f"{len(figures.missed):,}" for figures in gathered))
+        table.add_row("false incidents", *(f"{len(figures.false_incidents):,}" for figures in gathered))
+        self._console.print(table)
+        for figures in gathered:
+            for what, times in figures.troubles.items():
+                words = f"{figures.pipeline}: {times:,} {what}; functions.log in the run's folder says more"
+                self._console.print(Text(words, style="bold red"))
+        for figures in gathered:
+            for words, names in (("missed", figures.missed), ("not labelled", figures.false_incidents)):
+                if names:
+                    self._console.print(Text(f"{figures.pipeline}: {words}: {', '.join(names)}"))
+
+
+ROWS = (
+    ("records sent", "records"),
+    ("events in the lake", "events"),
+    ("late events", "late"),
+    ("quarantined", "quarantined"),
+    ("findings", "findings"),
+    ("incidents", "incidents"),
+    ("  of them open", "open"),
+    ("Parquet files", "parquet_files"),
+)

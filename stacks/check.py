@@ -32,7 +32,12 @@ def run() -> list[str]:
 
 def synthesize(cdk_out: Path, context: Mapping[str, object]) -> subprocess.CompletedProcess[str]:
     """Run the app as the CLI would, with this context, into a folder."""
-    environment = os.environ | {"CDK_OUTDIR": str(cdk_out), "CDK_CONTEXT_JSON": json.dumps(context)}
+    environment = {
+        "JSII_NODE": str(Path(sys.prefix, "node")),
+        **os.environ,
+        "CDK_OUTDIR": str(cdk_out),
+        "CDK_CONTEXT_JSON": json.dumps(context),
+    }
     return subprocess.run(  # this interpreter and our own app
         [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )

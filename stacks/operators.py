@@ -65,4 +65,4 @@ class OperatorsStack(cdk.Stack):
 
     def grant_incidents(self, role: iam.Role) -> None:
         """Allow writing an incident as its change says, unless the table knows a newer one."""
-        self.incidents.grant(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+        self.incidents.grant(role, "dynamodb:GetItem", "dynamodb:UpdateItem")

@@ -136,7 +136,7 @@ class PipelineStack(cdk.Stack):
         )
         self._grant_commit(handler.role)
         for reference in self.references.values():
-            reference.grant_lookup(handler.role)
+            reference.grant_lookup(handler.role, "dynamodb:BatchGetItem")
         ShardReader(
             self,
             "DetectRecords",
@@ -185,7 +185,7 @@ class PipelineStack(cdk.Stack):
         self._lake.key.grant(handler.role, "kms:Decrypt", "kms:GenerateDataKey")
         self._lake.deliveries["alert"].grant_put(handler.role)
         for name in _sms_references(pipeline):
-            self.references[name].grant_lookup(handler.role)
+            self.references[name].grant_lookup(handler.role, "dynamodb:GetItem")
         if _sms_references(pipeline):
             handler.role.add_to_policy(
                 iam.PolicyStatement(

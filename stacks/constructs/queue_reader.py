@@ -9,6 +9,8 @@ from constructs import Construct
 from stacks.constructs.handler import Handler
 
 BATCH = 10  # the most that a FIFO queue hands over at once
+# The fewest that can be said: SNS takes ten e-mails a second to one address, so a storm has to be held up.
+AT_ONCE = 2
 
 
 class QueueReader(Construct):
@@ -24,6 +26,7 @@ class QueueReader(Construct):
             event_source_arn=queue.queue_arn,
             batch_size=BATCH,
             function_response_types=["ReportBatchItemFailures"],
+            scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(maximum_concurrency=AT_ONCE),
         )
         # Lambda refuses a mapping whose role may not read the queue yet.
         mapping.node.add_dependency(handler.role)

@@ -1,0 +1,687 @@
+"""What templates say and no run on a laptop shows: encryption, keeping, limits, retries, rights, names."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdas.effects.settings import (
+    AlertSettings,
+    DetectSettings,
+    Settings,
+    TickSettings,
+    TransformSettings,
+)
+from lambdas.tables import PROVENANCE, QUARANTINE, RESULT_TABLES
+from pipelines import discovery
+from sql.types import from_hive
+from sql.view import View
+from tests.stacks.template import Resource, only, resources, statements
+
+ROOT = Path(__file__).parents[2]
+PIPELINES = discovery.discover()
+STACKS = {name: f"freshet-{name.replace('_', '-')}" for name in PIPELINES}
+HANDLERS: dict[str, type[Settings]] = {
+    "alert": AlertSettings,
+    "detect": DetectSettings,
+    "tick": TickSettings,
+    "transform": TransformSettings,
+}
+KEY = "<freshet-lake:ExportsOutputFnGetAttKey961B73FDArn5A860C43>"
+
+# What holds data, or what somebody outside has written down. A changed logical id is a new resource: what the
+# old one held is left behind.
+STATEFUL = {
+    "AWS::KMS::Key",
+    "AWS::S3::Bucket",
+    "AWS::Kinesis::Stream",
+    "AWS::DynamoDB::Table",
+    "AWS::SQS::Queue",
+    "AWS::SNS::Topic",
+    "AWS::Glue::Database",
+    "AWS::Athena::WorkGroup",
+}
+PINNED = {
+    "freshet-lake": {
+        "Key961B73FD",
+        "AccessLogs8B620ECA",
+        "LakeBucketB1D32E10",
+        "StateBucket77825682",
+        "FailedBucketF49D5B70",
+        "ResultsBucket46167C27",
+        "Database",
+        "Workgroup97F88843",
+    },
+    "freshet-operators": {"Alerts91F83244", "Alarms04B5A0BF", "Incidents169D50D8"},
+}
+PINNED_IN_EACH_PIPELINE = {"EventsStreamA348795C", "ChangesUndeliveredDB325D87", "ChangesQueueD86756A9"}
+PINNED_REFERENCES = {"Guests": "GuestsTableD9895CDA", "Registrations": "RegistrationsTable78B7C59D"}
+
+
+def test_logical_ids_of_what_holds_data_never_change(cdk_out: Path) -> None:
+    found: dict[str, set[str]] = {}
+    for each in resources(cdk_out):
+        if each.type in STATEFUL:
+            found.setdefault(each.stack, set()).add(each.logical_id)
+
+    for name, pipeline in PIPELINES.items():
+        references = found[STACKS[name]] - PINNED_IN_EACH_PIPELINE
+        assert found[STACKS[name]] >= PINNED_IN_EACH_PIPELINE
+        assert len(references) == len(pipeline.references)
+        for reference in pipeline.references.values():
+            pinned = PINNED_REFERENCES.get(reference.__name__)
+            assert pinned is None or pinned in references
+    assert {stack: found[stack] for stack in PINNED} == PINNED
+
+
+@pytest.mark.parametrize(
+    "type", ["AWS::KMS::Key", "AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::DynamoDB::Table"]
+)
+def test_data_stays_when_its_stack_goes(cdk_out: Path, type: str) -> None:
+    assert {each.deletion_policy for each in resources(cdk_out, type)} == {"Retain"}
+
+
+def test_no_stack_comes_near_the_most_resources_that_it_may_have(cdk_out: Path) -> None:
+    counts = {stack: len(resources(cdk_out, stack=stack)) for stack in {e.stack for e in resources(cdk_out)}}
+
+    assert max(counts.values()) < 200, counts
+
+
+# --- encryption and keeping
+
+
+def test_the_key_rotates(cdk_out: Path) -> None:
+    assert only(cdk_out, "AWS::KMS::Key", stack="freshet-lake").properties["EnableKeyRotation"] is True
+
+
+def test_buckets_are_private_encrypted_and_reached_by_tls_alone(cdk_out: Path) -> None:
+    buckets = resources(cdk_out, "AWS::S3::Bucket")
+    policies = {each.properties["Bucket"]: each for each in resources(cdk_out, "AWS::S3::BucketPolicy")}
+
+    assert len(buckets) == 5
+    for bucket in buckets:
+        encryption = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
+        assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
+        denials = [
+            statement["Condition"]
+            for statement in policies[f"<{bucket.logical_id}>"].properties["PolicyDocument"]["Statement"]
+            if statement["Effect"] == "Deny"
+        ]
+        assert {"Bool": {"aws:SecureTransport": "false"}} in denials
+        if bucket.logical_id.startswith("AccessLogs"):
+            assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+        else:
+            assert encryption["BucketKeyEnabled"] is True
+            assert encryption["ServerSideEncryptionByDefault"] == {
+                "SSEAlgorithm": "aws:kms",
+                "KMSMasterKeyID": "<Key961B73FD.Arn>",
+            }
+            assert (
+                bucket.properties["LoggingConfiguration"]["DestinationBucketName"] == "<AccessLogs8B620ECA>"
+            )
+
+
+def lifecycle(cdk_out: Path, bucket: str) -> dict[str, Any]:
+    found = only(cdk_out, "AWS::S3::Bucket", stack="freshet-lake", starting=bucket)
+    return {rule["Id"]: rule for rule in found.properties["LifecycleConfiguration"]["Rules"]}
+
+
+def test_neither_an_event_nor_a_shards_state_ever_expires(cdk_out: Path) -> None:
+    assert lifecycle(cdk_out, "State").keys() == {"abandoned-uploads"}
+    expiring = {id: rule for id, rule in lifecycle(cdk_out, "Lake").items() if "ExpirationInDays" in rule}
+    assert {rule["Prefix"] for rule in expiring.values()} == {"errors/"}
+    assert lifecycle(cdk_out, "Lake")["deleted"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+
+
+def test_what_queries_and_failures_leave_is_forgotten(cdk_out: Path) -> None:
+    assert lifecycle(cdk_out, "Results")["forget"]["ExpirationInDays"] == 30
+    assert lifecycle(cdk_out, "Failed")["forget"]["ExpirationInDays"] == 90
+    for bucket in ("Lake", "State", "Failed", "Results"):
+        rule = lifecycle(cdk_out, bucket)["abandoned-uploads"]
+        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
+def test_streams_are_encrypted_and_as_large_as_declared(cdk_out: Path) -> None:
+    for name in PIPELINES:
+        stream = only(cdk_out, "AWS::Kinesis::Stream", stack=STACKS[name]).properties
+        assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": KEY}
+        assert (stream["ShardCount"], stream["RetentionPeriodHours"]) == (1, 24)
+
+
+def test_tables_of_items_are_restorable_and_references_under_the_lakes_key(cdk_out: Path) -> None:
+    for table in resources(cdk_out, "AWS::DynamoDB::Table"):
+        assert table.properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table.properties["BillingMode"] == "PAY_PER_REQUEST"
+        assert "TimeToLiveSpecification" not in table.properties
+        if table.stack == "freshet-operators":
+            assert table.properties["KeySchema"] == [{"AttributeName": "incident_id", "KeyType": "HASH"}]
+        else:
+            encryption = {"KMSMasterKeyId": KEY, "SSEEnabled": True, "SSEType": "KMS"}
+            assert table.properties["SSESpecification"] == encryption
+
+
+def test_a_references_key_has_its_columns_type(cdk_out: Path) -> None:
+    registrations = only(cdk_out, "AWS::DynamoDB::Table", stack="freshet-heart-rate")
+    guests = only(cdk_out, "AWS::DynamoDB::Table", stack="freshet-casino")
+
+    assert registrations.properties["AttributeDefinitions"] == [
+        {"AttributeName": "device_id", "AttributeType": "N"}
+    ]
+    assert guests.properties["AttributeDefinitions"] == [
+        {"AttributeName": "customer_id", "AttributeType": "S"}
+    ]
+
+
+# --- messages
+
+
+def test_changes_keep_their_order_and_wait_for_a_person_when_nobody_could_be_told(cdk_out: Path) -> None:
+    for name in PIPELINES:
+        queue = only(cdk_out, "AWS::SQS::Queue", stack=STACKS[name], starting="ChangesQueue").properties
+        undelivered = only(cdk_out, "AWS::SQS::Queue", stack=STACKS[name], starting="ChangesUndelivered")
+        alert = only(cdk_out, "AWS::Lambda::Function", stack=STACKS[name], starting="Alert").properties
+        for each in (queue, undelivered.properties):
+            assert each["FifoQueue"] is True
+            assert each["ContentBasedDeduplication"] is False
+            assert each["SqsManagedSseEnabled"] is True
+            assert each["MessageRetentionPeriod"] == 14 * 86_400
+        assert queue["VisibilityTimeout"] == 6 * alert["Timeout"]
+        assert queue["RedrivePolicy"]["deadLetterTargetArn"] == f"<{undelivered.logical_id}.Arn>"
+
+
+def test_recipients_get_what_their_filters_let_through(cdk_out: Path) -> None:
+    found = {
+        each.properties["Endpoint"]: (
+            each.properties["Protocol"],
+            each.properties["TopicArn"],
+            each.properties.get("FilterPolicy"),
+        )
+        for each in resources(cdk_out, "AWS::SNS::Subscription")
+    }
+
+    alerts, alarms = "<Alerts91F83244>", "<Alarms04B5A0BF>"
+    assert found == {
+        "everything@example.com": ("email", alerts, None),
+        "heat@example.com": (
+            "email",
+            alerts,
+            {"pipeline": ["temperature"], "severity": ["high", "critical"]},
+        ),
+        "hosts@example.com": ("email", alerts, {"audience": ["hosts"]}),
+        "+491701234567": ("sms", alerts, {"pipeline": ["heart_rate"]}),
+        "engineers@example.com": ("email", alarms, None),
+    }
+
+
+def test_topics_are_encrypted_and_an_alarm_may_publish(cdk_out: Path) -> None:
+    for topic in resources(cdk_out, "AWS::SNS::Topic"):
+        assert topic.properties["KmsMasterKeyId"] == KEY
+        assert topic.properties["DisplayName"].startswith("Freshet")
+    allowed = [
+        statement
+        for policy in resources(cdk_out, "AWS::SNS::TopicPolicy")
+        for statement in policy.properties["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+    assert [(each["Principal"], each["Action"], each["Resource"]) for each in allowed] == [
+        ({"Service": "cloudwatch.amazonaws.com"}, "sns:Publish", "<Alarms04B5A0BF>")
+    ]
+    key = only(cdk_out, "AWS::KMS::Key", stack="freshet-lake").properties["KeyPolicy"]["Statement"]
+    cloudwatch = [each for each in key if "Service" in each["Principal"]]
+    assert [each["Principal"]["Service"] for each in cloudwatch] == ["cloudwatch.amazonaws.com"]
+    assert set(cloudwatch[0]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+
+
+def test_alarms_tell_the_engineers_what_to_do_first(cdk_out: Path) -> None:
+    alarms = resources(cdk_out, "AWS::CloudWatch::Alarm")
+
+    assert len(alarms) == 4 * len(PIPELINES)
+    for alarm in alarms:
+        assert [action for action in alarm.properties["AlarmActions"] if "Alarms04B5A0BF" in action]
+        assert alarm.properties["TreatMissingData"] == "notBreaching"
+        assert alarm.properties["AlarmDescription"].startswith(f"{alarm.stack[8:].replace('-', '_')}: ")
+
+
+# --- functions
+
+
+def functions(cdk_out: Path) -> list[Resource]:
+    return resources(cdk_out, "AWS::Lambda::Function")
+
+
+def test_every_function_runs_python_on_arm_and_logs_for_a_month(cdk_out: Path) -> None:
+    logs = {f"{e.stack}<{e.logical_id}>": e for e in resources(cdk_out, "AWS::Logs::LogGroup")}
+
+    assert len(functions(cdk_out)) == len(HANDLERS) * len(PIPELINES)
+    for function in functions(cdk_out):
+        assert function.properties["Runtime"] == "python3.13"
+        assert function.properties["Architectures"] == ["arm64"]
+        group = logs[function.stack + function.properties["LoggingConfig"]["LogGroup"]]
+        assert group.properties["RetentionInDays"] == 30
+
+
+@pytest.mark.parametrize("entry_point", HANDLERS)
+def test_every_function_is_told_what_its_handler_reads(cdk_out: Path, entry_point: str) -> None:
+    for name in PIPELINES:
+        function = next(
+            each
+            for each in resources(cdk_out, "AWS::Lambda::Function", stack=STACKS[name])
+            if each.properties["Handler"] == f"lambdas.{entry_point}.handler"
+        )
+        environment = function.properties["Environment"]["Variables"]
+        settings = HANDLERS[entry_point].of_environment(environment)
+
+        assert settings.pipeline == name
+        unread = {
+            key
+            for key in environment
+            if key.startswith("FRESHET_") and key.removeprefix("FRESHET_").lower() not in vars(settings)
+        }
+        assert unread == set()
+
+
+def test_results_and_references_are_named_by_kind_and_reference(cdk_out: Path) -> None:
+    detect = only(cdk_out, "AWS::Lambda::Function", stack="freshet-heart-rate", starting="Detect")
+    environment = DetectSettings.of_environment(detect.properties["Environment"]["Variables"])
+    alert = only(cdk_out, "AWS::Lambda::Function", stack="freshet-heart-rate", starting="Alert")
+    told = AlertSettings.of_environment(alert.properties["Environment"]["Variables"])
+
+    assert environment.result_streams.keys() | told.result_streams.keys() == RESULT_TABLES.keys()
+    assert environment.reference_tables == {"registrations": "<RegistrationsTable78B7C59D>"}
+    assert told.reference_tables == environment.reference_tables
+
+
+def test_only_who_sends_sms_may_look_a_reference_up_to_alert(cdk_out: Path) -> None:
+    alert = only(cdk_out, "AWS::Lambda::Function", stack="freshet-casino", starting="Alert")
+
+    assert AlertSettings.of_environment(alert.properties["Environment"]["Variables"]).reference_tables == {}
+
+
+def test_the_users_numbers_reach_every_handler(cdk_out: Path) -> None:
+    for function in resources(cdk_out, "AWS::Lambda::Function", stack="freshet-temperature"):
+        overrides = json.loads(function.properties["Environment"]["Variables"]["FRESHET_OVERRIDES"])
+        assert overrides == {"too_hot.above": 31}
+
+
+def asset(cdk_out: Path, function: Resource) -> set[str]:
+    folder = cdk_out / f"asset.{function.properties['Code']['S3Key'].removesuffix('.zip')}"
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_functions_code_is_the_handlers_and_its_own_pipelines_declaration(cdk_out: Path, name: str) -> None:
+    for function in resources(cdk_out, "AWS::Lambda::Function", stack=STACKS[name]):
+        files = asset(cdk_out, function)
+        declarations = {file for file in files if file.startswith("pipelines/")}
+        handlers = {path.relative_to(ROOT).as_posix() for path in (ROOT / "lambdas").rglob("*.py")}
+
+        assert declarations == {"pipelines/__init__.py", f"pipelines/{name}/pipeline.py"}
+        assert files - declarations == handlers
+
+
+def test_the_layer_is_not_fetched_for_a_test(cdk_out: Path) -> None:
+    for layer in resources(cdk_out, "AWS::Lambda::LayerVersion"):
+        folder = cdk_out / f"asset.{layer.properties['Content']['S3Key'].removesuffix('.zip')}"
+        assert [path.name for path in folder.rglob("*")] == ["requirements.txt"]
+        assert layer.properties["CompatibleArchitectures"] == ["arm64"]
+
+
+# --- who reads what, and how often it is tried
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_records_are_read_in_order_and_given_up_after_bounded_tries(cdk_out: Path, name: str) -> None:
+    mapping = only(cdk_out, "AWS::Lambda::EventSourceMapping", stack=STACKS[name], starting="Detect")
+
+    assert mapping.properties == {
+        "BatchSize": 1000,
+        "BisectBatchOnFunctionError": True,
+        "DestinationConfig": {
+            "OnFailure": {
+                "Destination": "<freshet-lake:ExportsOutputFnGetAttFailedBucketF49D5B70ArnBEF5B174>"
+            }
+        },
+        "EventSourceArn": "<EventsStreamA348795C.Arn>",
+        "FunctionName": "<DetectFunction5E3C9172.Arn>",
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "MaximumBatchingWindowInSeconds": PIPELINES[name].latency.total_seconds(),
+        "MaximumRecordAgeInSeconds": 23 * 3600,
+        "MaximumRetryAttempts": 30,
+        "ParallelizationFactor": 1,
+        "StartingPosition": "TRIM_HORIZON",
+    }
+    assert [each for each in mapping.depends_on if "DefaultPolicy" in each]
+
+
+def test_changes_are_told_one_by_one_and_a_storm_not_at_once(cdk_out: Path) -> None:
+    mapping = only(cdk_out, "AWS::Lambda::EventSourceMapping", stack="freshet-casino", starting="Alert")
+
+    assert mapping.properties["BatchSize"] == 10
+    assert mapping.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping.properties["ScalingConfig"] == {"MaximumConcurrency": 2}
+
+
+def test_a_tick_comes_each_minute_and_is_never_tried_again(cdk_out: Path) -> None:
+    for name in PIPELINES:
+        schedule = only(cdk_out, "AWS::Scheduler::Schedule", stack=STACKS[name]).properties
+        own_queue = only(cdk_out, "AWS::Lambda::EventInvokeConfig", stack=STACKS[name]).properties
+        tick = only(cdk_out, "AWS::Lambda::Function", stack=STACKS[name], starting="Tick")
+
+        assert schedule["ScheduleExpression"] == "rate(1 minute)"
+        assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+        assert schedule["Target"]["RetryPolicy"] == {
+            "MaximumEventAgeInSeconds": 60,
+            "MaximumRetryAttempts": 0,
+        }
+        given = json.loads(schedule["Target"]["Input"])
+        assert given == {"scheduled_time": "<aws.scheduler.scheduled-time>"}
+        assert (own_queue["MaximumRetryAttempts"], own_queue["MaximumEventAgeInSeconds"]) == (0, 60)
+        assert own_queue["FunctionName"] == f"<{tick.logical_id}>"
+        assert tick.properties["Timeout"] < 60
+
+
+def test_an_iot_rule_passes_any_payload_on_by_its_device(cdk_out: Path) -> None:
+    rule = only(cdk_out, "AWS::IoT::TopicRule", stack="freshet-heart-rate").properties["TopicRulePayload"]
+
+    assert rule["Sql"] == "SELECT * FROM 'iot/heartrate'"
+    assert rule["AwsIotSqlVersion"] == "2016-03-23"
+    assert rule["Actions"][0]["Kinesis"]["PartitionKey"] == "${clientId()}"
+    assert rule["ErrorAction"]["S3"]["Key"].startswith("errors/heart_rate/iot/")
+
+
+# --- rights
+
+
+def test_roles_have_no_managed_policy_and_are_assumed_by_one_service(cdk_out: Path) -> None:
+    for role in resources(cdk_out, "AWS::IAM::Role"):
+        assert "ManagedPolicyArns" not in role.properties, role.logical_id
+        (trust,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
+        service = trust["Principal"]["Service"]
+        assert isinstance(service, str)
+        if service != "lambda.amazonaws.com":  # Lambda does not say for whom it assumes a function's role
+            assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == "<AWS::AccountId>"
+
+
+def test_no_action_has_a_wildcard_and_a_resource_only_below_a_prefix(cdk_out: Path) -> None:
+    for policy, statement in statements(cdk_out):
+        assert [action for action in statement["Action"] if "*" in action] == [], policy
+        for resource in statement.get("Resource", []):
+            assert re.fullmatch(r"[^*]*|<[^*>]+>/[a-z_=/]+/\*", resource), f"{policy}: {resource}"
+
+
+def test_only_a_pipeline_that_sends_sms_may_publish_to_numbers_and_to_nothing_else(cdk_out: Path) -> None:
+    found = [
+        (policy.split("/")[0], statement["Action"], statement["NotResource"])
+        for policy, statement in statements(cdk_out)
+        if "NotResource" in statement
+    ]
+
+    senders = [STACKS[n] for n, p in PIPELINES.items() if any(d.sms is not None for d in p.detectors)]
+    assert found == [(stack, ["sns:Publish"], "arn:<AWS::Partition>:sns:*:*:*") for stack in sorted(senders)]
+
+
+def actions(cdk_out: Path, policy: str) -> set[str]:
+    return {
+        action
+        for where, statement in statements(cdk_out)
+        if where.startswith(policy)
+        for action in statement["Action"]
+    }
+
+
+def test_a_handler_may_do_what_it_does_and_no_more(cdk_out: Path) -> None:
+    own_log = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    commit = {"s3:GetObject", "s3:PutObject", "s3:ListBucket", "sqs:SendMessage", "firehose:PutRecordBatch"}
+    keys = {"kms:Decrypt", "kms:GenerateDataKey"}
+
+    assert actions(cdk_out, "freshet-heart-rate/Transform") == own_log | {
+        "s3:PutObject",
+        "kms:GenerateDataKey",
+    }
+    detect = actions(cdk_out, "freshet-heart-rate/Detect") - own_log - commit - keys
+    assert {each for each in detect if not each.startswith("kinesis:")} == {"dynamodb:BatchGetItem"}
+    assert "kinesis:PutRecord" not in detect
+    assert actions(cdk_out, "freshet-heart-rate/Tick") - own_log - commit - keys == {
+        "kinesis:GetRecords",
+        "kinesis:GetShardIterator",
+        "kinesis:ListShards",
+    }
+    assert actions(cdk_out, "freshet-heart-rate/Alert") - own_log - keys == {
+        "dynamodb:GetItem",
+        "dynamodb:UpdateItem",
+        "firehose:PutRecordBatch",
+        "sns:Publish",
+        "sqs:ChangeMessageVisibility",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
+        "sqs:ReceiveMessage",
+    }
+
+
+def test_a_pipeline_writes_only_its_own_part_of_the_shared_buckets(cdk_out: Path) -> None:
+    for name, stack in STACKS.items():
+        below = {
+            resource.partition(">/")[2]
+            for policy, statement in statements(cdk_out)
+            if policy.startswith(f"{stack}/") and "s3:PutObject" in statement["Action"]
+            for resource in statement["Resource"]
+        }
+        assert below - {f"errors/{name}/iot/*"} == {
+            "aws/lambda/*",
+            f"errors/{name}/*",
+            f"events/{name}/*",
+            f"quarantine/pipeline={name}/*",
+            f"state/{name}/*",
+        }
+
+
+def test_a_shards_state_may_be_listed_below_its_pipeline_alone(cdk_out: Path) -> None:
+    for name, stack in STACKS.items():
+        prefixes = [
+            statement["Condition"]["StringLike"]["s3:prefix"]
+            for policy, statement in statements(cdk_out)
+            if policy.startswith(f"{stack}/") and "Condition" in statement
+        ]
+        assert prefixes == [f"state/{name}/*"] * 2
+
+
+# --- the lake
+
+
+def tables(cdk_out: Path) -> dict[str, Any]:
+    return {
+        each.properties["TableInput"]["Name"]: each.properties["TableInput"]
+        for each in resources(cdk_out, "AWS::Glue::Table")
+    }
+
+
+def external(cdk_out: Path) -> dict[str, Any]:
+    return {name: table for name, table in tables(cdk_out).items() if table["TableType"] == "EXTERNAL_TABLE"}
+
+
+def test_every_table_of_the_lake_is_in_the_catalog(cdk_out: Path) -> None:
+    expected = {shape.name for shape in RESULT_TABLES.values()} | {QUARANTINE.name}
+    expected |= {pipeline.table for pipeline in PIPELINES.values()}
+
+    assert external(cdk_out).keys() == expected
+
+
+def test_partitions_are_computed_by_the_hour(cdk_out: Path) -> None:
+    for name, table in external(cdk_out).items():
+        parameters = {
+            key: value for key, value in table["Parameters"].items() if key.startswith("projection.")
+        }
+        extra = {"pipeline": ",".join(PIPELINES)} if name == "quarantine" else {}
+        assert parameters == {
+            "projection.enabled": "true",
+            "projection.dt.type": "date",
+            "projection.dt.format": "yyyy-MM-dd-HH",
+            "projection.dt.range": "2024-01-01-00,NOW",
+            "projection.dt.interval": "1",
+            "projection.dt.interval.unit": "HOURS",
+            **{f"projection.{key}.type": "enum" for key in extra},
+            **{f"projection.{key}.values": values for key, values in extra.items()},
+        }
+        location = table["StorageDescriptor"]["Location"]
+        below = "pipeline=${pipeline}/dt=${dt}/" if extra else "dt=${dt}/"
+        assert table["Parameters"]["storage.location.template"] == location + below
+        assert [key["Name"] for key in table["PartitionKeys"]] == [*extra, "dt"]
+
+
+def test_every_column_has_a_comment_and_a_type_that_athena_reads(cdk_out: Path) -> None:
+    for name, table in external(cdk_out).items():
+        assert table["Description"], name
+        for column in [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]:
+            assert 0 < len(column["Comment"].encode()) <= 255, f"{name}.{column['Name']}"
+            assert from_hive(column["Type"]).hive == column["Type"]
+
+
+def test_a_raw_table_has_the_events_columns_then_where_each_came_from(cdk_out: Path) -> None:
+    for pipeline in PIPELINES.values():
+        columns = tables(cdk_out)[pipeline.table]["StorageDescriptor"]["Columns"]
+        assert [(column["Name"], column["Type"]) for column in columns] == [
+            *((name, column.hive) for name, column in pipeline.event.columns.items()),
+            *((column.name, column.type) for column in PROVENANCE),
+        ]
+
+
+@pytest.mark.parametrize("shape", [*RESULT_TABLES.values(), QUARANTINE], ids=lambda shape: shape.name)
+def test_a_shared_table_has_the_columns_that_handlers_write(cdk_out: Path, shape: Any) -> None:
+    table = tables(cdk_out)[shape.name]
+
+    assert [tuple(column.values()) for column in table["StorageDescriptor"]["Columns"]] == [
+        (column.comment, column.name, column.type) for column in shape.columns
+    ]
+
+
+def test_deliveries_convert_to_parquet_where_their_table_looks(cdk_out: Path) -> None:
+    catalog = {(e.stack, f"<{e.logical_id}>"): e for e in resources(cdk_out, "AWS::Glue::Table")}
+    deliveries = resources(cdk_out, "AWS::KinesisFirehose::DeliveryStream")
+
+    assert len(deliveries) == len(RESULT_TABLES) + len(PIPELINES)
+    for delivery in deliveries:
+        target = delivery.properties["ExtendedS3DestinationConfiguration"]
+        conversion = target["DataFormatConversionConfiguration"]
+        table = catalog[delivery.stack, conversion["SchemaConfiguration"]["TableName"]].properties[
+            "TableInput"
+        ]
+        prefix = table["StorageDescriptor"]["Location"].partition(">/")[2]
+
+        assert target["Prefix"] == f"{prefix}dt=!{{timestamp:yyyy-MM-dd-HH}}/"
+        assert re.fullmatch(
+            r"errors/\w+/!\{firehose:error-output-type\}/dt=!\{timestamp:yyyy-MM-dd-HH\}/",
+            target["ErrorOutputPrefix"],
+        )
+        assert conversion["OutputFormatConfiguration"]["Serializer"] == {
+            "ParquetSerDe": {"Compression": "SNAPPY"}
+        }
+        assert target["CompressionFormat"] == "UNCOMPRESSED"
+        assert target["BufferingHints"]["SizeInMBs"] >= 64
+        assert "AWSKMSKeyARN" in target["EncryptionConfiguration"]["KMSEncryptionConfig"]
+        assert [each for each in delivery.depends_on if "DefaultPolicy" in each]
+
+
+def test_result_deliveries_are_encrypted_on_their_way(cdk_out: Path) -> None:
+    for delivery in resources(cdk_out, "AWS::KinesisFirehose::DeliveryStream", stack="freshet-lake"):
+        assert delivery.properties["DeliveryStreamType"] == "DirectPut"
+        assert delivery.properties["DeliveryStreamEncryptionConfigurationInput"] == {
+            "KeyType": "AWS_OWNED_CMK"
+        }
+
+
+def test_events_pass_the_transform_in_small_batches(cdk_out: Path) -> None:
+    for stack in STACKS.values():
+        delivery = only(cdk_out, "AWS::KinesisFirehose::DeliveryStream", stack=stack).properties
+        (processor,) = delivery["ExtendedS3DestinationConfiguration"]["ProcessingConfiguration"]["Processors"]
+        given = {each["ParameterName"]: each["ParameterValue"] for each in processor["Parameters"]}
+        assert given["LambdaArn"] == "<TransformFunction58095C87.Arn>:$LATEST"
+        assert given["BufferSizeInMBs"] == "0.2"
+
+
+def test_a_query_cannot_read_more_than_the_workgroup_allows(cdk_out: Path) -> None:
+    workgroup = only(cdk_out, "AWS::Athena::WorkGroup", stack="freshet-lake").properties
+    configuration = workgroup["WorkGroupConfiguration"]
+
+    assert workgroup["Name"] == "freshet"
+    assert configuration["BytesScannedCutoffPerQuery"] == 10_000_000_000
+    assert configuration["EnforceWorkGroupConfiguration"] is True
+    assert configuration["ResultConfiguration"]["EncryptionConfiguration"] == {
+        "EncryptionOption": "SSE_KMS",
+        "KmsKey": "<Key961B73FD.Arn>",
+    }
+
+
+# --- SQL
+
+
+def view_files() -> list[Path]:
+    return sorted([*ROOT.glob("stacks/views/*.sql"), *ROOT.glob("pipelines/*/views/*.sql")])
+
+
+@pytest.mark.parametrize("path", view_files(), ids=lambda path: path.stem)
+def test_athena_reads_back_the_view_that_its_file_says(cdk_out: Path, path: Path) -> None:
+    table, view = tables(cdk_out)[path.stem], View.read(path)
+
+    encoded = re.fullmatch(r"/\* Presto View: ([A-Za-z0-9+/=]+) \*/", table["ViewOriginalText"])
+    assert encoded
+    text = json.loads(base64.b64decode(encoded[1]))
+    assert text["originalSql"] == view.sql
+    assert (text["catalog"], text["schema"]) == ("awsdatacatalog", "freshet")
+    assert table["Parameters"] == {"presto_view": "true", "comment": "Presto View"}
+    assert table["ViewExpandedText"] == "/* Presto View */"
+    hive = [(column["Name"], column["Type"]) for column in table["StorageDescriptor"]["Columns"]]
+    assert [(column["name"], column["type"]) for column in text["columns"]] == [
+        (name, from_hive(type).trino) for name, type in hive
+    ]
+
+
+def test_every_view_is_made_after_what_it_reads(cdk_out: Path) -> None:
+    made = {e.properties["TableInput"]["Name"]: e for e in resources(cdk_out, "AWS::Glue::Table")}
+    for path in view_files():
+        view = View.read(path)
+        before = {made[name].logical_id for name in view.reads if made[name].stack == made[view.name].stack}
+        views = {
+            e.logical_id for e in made.values() if e.properties["TableInput"]["TableType"] == "VIRTUAL_VIEW"
+        }
+        assert set(made[view.name].depends_on) == before & views
+
+
+def test_every_saved_query_says_what_it_answers(cdk_out: Path) -> None:
+    found = {e.properties["Name"]: e.properties for e in resources(cdk_out, "AWS::Athena::NamedQuery")}
+    files = {f"{path.parents[1].name}_{path.stem}": path for path in ROOT.glob("pipelines/*/queries/*.sql")}
+
+    assert found.keys() == files.keys()
+    for name, query in found.items():
+        assert query["QueryString"] == files[name].read_text().strip()
+        assert query["QueryString"].startswith(f"-- {query['Description']}")
+        assert "Workgroup" in query["WorkGroup"]
+
+
+def test_a_person_types_few_names_and_no_other_is_fixed(cdk_out: Path) -> None:
+    names = {
+        "Name",
+        "BucketName",
+        "TableName",
+        "QueueName",
+        "TopicName",
+        "FunctionName",
+        "RoleName",
+        "RuleName",
+    }
+    names |= {"DeliveryStreamName", "AlarmName", "LayerName", "PolicyName"}
+    typed = {"AWS::Athena::WorkGroup", "AWS::Athena::NamedQuery"}
+    references = {"AWS::Lambda::EventSourceMapping", "AWS::Lambda::EventInvokeConfig", "AWS::IAM::Policy"}
+
+    fixed = [
+        (each.stack, each.logical_id, name)
+        for each in resources(cdk_out)
+        if each.type not in typed | references
+        for name in names & each.properties.keys()
+    ]
+    assert fixed == []

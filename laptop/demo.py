@@ -62,7 +62,7 @@ def _demo(names: list[str], terminal: Terminal, *, seconds: float, seed: int, st
     }
     gathered = gather(
         folder,
-        records=played.records,
+        records={name: played.records[name] for name in names},
         labels=played.labels,
         messages=messages,
         troubles=troubles,

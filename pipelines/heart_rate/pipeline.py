@@ -35,7 +35,7 @@ pipeline = Pipeline(
             when=(mean(Beat.heart_rate) > 120) | (mean(Beat.heart_rate) < 40),
             show=[Registrations.customer_id],
             severity=HIGH,
-            do_first="Call the customer; if nobody answers, follow the emergency plan of the registration.",
+            do_first="Call the customer; if nobody answers, follow your emergency plan.",
             sms=Registrations.mobile,
         ),
     ],

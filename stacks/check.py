@@ -13,8 +13,10 @@ from pathlib import Path
 from cfnlint.api import ManualArgs, lint_by_config
 
 from pipelines import discovery
+from sql import gate
 
 ROOT = Path(__file__).parents[1]
+SQL_FILES = ("stacks/views/*.sql", "pipelines/*/views/*.sql", "pipelines/*/queries/*.sql")
 # "Dependency already enforced": CDK makes a function wait for its role's policy by naming the role once more.
 ALLOWED_BY_LINT = ["W3005"]
 
@@ -27,7 +29,7 @@ def run() -> list[str]:
         found = list(nag_findings(cdk_out))
         if done.returncode and not found:
             return [done.stderr.strip()]
-        return [*found, *lint_findings(cdk_out)]
+        return [*found, *lint_findings(cdk_out), *sql_findings(cdk_out)]
 
 
 def synthesize(cdk_out: Path, context: Mapping[str, object]) -> subprocess.CompletedProcess[str]:
@@ -63,3 +65,15 @@ def lint_findings(cdk_out: Path) -> Iterator[str]:
     for match in lint_by_config(ManualArgs(templates=templates, ignore_checks=ALLOWED_BY_LINT)):
         where = "/".join([Path(match.filename).name, *(str(part) for part in match.path or ())])
         yield f"{where}: {match.rule.id}: {match.message}. Mend the construct that makes it."
+
+
+def sql_findings(cdk_out: Path) -> list[str]:
+    """What the SQL gate finds in the views and saved queries, over the tables of the templates."""
+    schemas: dict[str, dict[str, str]] = {}
+    for template in cdk_out.glob("*.template.json"):
+        for resource in json.loads(template.read_text())["Resources"].values():
+            if resource["Type"] == "AWS::Glue::Table":
+                table = resource["Properties"]["TableInput"]
+                columns = [*table["StorageDescriptor"]["Columns"], *table.get("PartitionKeys", ())]
+                schemas[table["Name"]] = {column["Name"]: column["Type"] for column in columns}
+    return gate.check((path for files in SQL_FILES for path in ROOT.glob(files)), schemas)

@@ -11,6 +11,7 @@ from constructs import Construct
 from lambdas.alerting.saved_query import DATABASE
 from pipelines.discovery import nearest
 from sql.errors import SqlError
+from sql.gate import in_order
 from sql.view import View, glue_properties
 
 
@@ -54,7 +55,7 @@ class Views(Construct):
                     "TableInput": glue_properties(view, database=DATABASE),
                 },
             )
-            for view in views.values()
+            for view in in_order(views.values())
         }
         for view in views.values():
             for name in sorted(view.reads & made.keys()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from stacks.check import lint_findings, nag_findings, synthesize
+from stacks.check import lint_findings, nag_findings, sql_findings, synthesize
 
 
 def test_cdk_nag_finds_nothing_that_is_not_acknowledged(cdk_out: Path) -> None:
@@ -14,6 +14,16 @@ def test_cdk_nag_finds_nothing_that_is_not_acknowledged(cdk_out: Path) -> None:
 
 def test_cfn_lint_finds_nothing(cdk_out: Path) -> None:
     assert list(lint_findings(cdk_out)) == []
+
+
+def test_every_view_and_saved_query_passes_the_sql_gate(cdk_out: Path) -> None:
+    assert sql_findings(cdk_out) == []
+
+
+def test_the_sql_gate_knows_the_tables_of_the_templates(tmp_path: Path) -> None:
+    findings = sql_findings(tmp_path)
+
+    assert [finding for finding in findings if "temperature_events" in finding]
 
 
 def test_a_finding_of_cdk_nag_says_where_and_what_to_do(tmp_path: Path) -> None:

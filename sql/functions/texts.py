@@ -99,7 +99,8 @@ FUNCTIONS: dict[str, Scalar] = {
     "regexp_like": _regexp_like,
     "regexp_replace": _regexp_replace,
     "replace": _replace,
-    "reverse": plain("reverse({0})", VARCHAR, VARCHAR),
+    # DuckDB's reverse() keeps what is seen as one character together, Athena turns code points round.
+    "reverse": plain("array_to_string(list_reverse(string_split({0}, '')), '')", VARCHAR, VARCHAR),
     "rpad": _pad,
     "rtrim": plain("athena_rtrim({0})", VARCHAR, VARCHAR),
     "split": plain("athena_split({0}, {1})", array(VARCHAR), VARCHAR, VARCHAR),

@@ -1,7 +1,8 @@
 """Every function on the allow-list against its meaning in Athena.
 
-Expected values are those of Trino's documentation and, where it is silent, of the rules in Trino's source. Each
-expression is asked twice, with DuckDB's optimizer and without: a constant is worked out elsewhere than a row.
+Expected values are those of Trino's documentation and, where it is silent, of the rules in Trino's source.
+Each expression is asked twice, with DuckDB's optimizer and without: a constant is worked out elsewhere than a
+row.
 """
 
 from __future__ import annotations

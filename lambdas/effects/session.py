@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 
 from lambdas.effects import metrics
 from lambdas.effects.outbox import Outbox
-from lambdas.effects.state_log import Conflict, Outcome, StateLog
+from lambdas.effects.state_log import Conflict, Newest, Outcome, StateLog
 
 ENTRIES_A_BASE = 64
 WARM_SHARDS = 4  # a function that comes to serve many shards must not hold the states of all
@@ -68,13 +68,13 @@ class Session(Generic[S]):
         self._begin = begin
         self._warm: OrderedDict[str, Warm[S]] = OrderedDict()
 
-    def is_due(self, shard_id: str, now: float) -> bool:
-        """Whether the log owes something, or the shard awaits something by `now` (arrival clock, s)."""
+    def newest(self, shard_id: str) -> Newest:
+        """What the log's newest entry says, read without the state; a warm state of another entry is dropped."""
         newest = self._log.peek(shard_id)
         warm = self._warm.get(shard_id)
         if warm is not None and (warm.number != newest.number or not newest.is_settled):
             del self._warm[shard_id]
-        return not newest.is_settled or (newest.due is not None and newest.due <= now)
+        return newest
 
     def run(self, shard_id: str, work: Callable[[S], R | None]) -> R | None:
         """Lets `work` change a shard's state, saves that and sends what it owes; `None`: there was

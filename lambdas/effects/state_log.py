@@ -55,13 +55,17 @@ class Outcome(Protocol):
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest entry: its number (0 for none), when the shard next awaits something (arrival clock, s), and
-    whether all that it owes was sent.
+    """The newest entry: its number (0 for none), when the shard next awaits something (arrival clock, s),
+    whether all that it owes was sent, and the newest record that is in the state.
     """
 
     number: int
     due: float | None
     is_settled: bool
+    sequence: int = -1
+
+    def is_due(self, now: float) -> bool:
+        return self.due is not None and self.due <= now
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ class StateLog:
         if "entry" not in kinds:
             return Newest(newest, None, is_settled=True)
         entry = self._entry(shard_id, newest)
-        return Newest(newest, entry["due"], is_settled=not entry["outbox"] or "sent" in kinds)
+        is_settled = not entry["outbox"] or "sent" in kinds
+        return Newest(newest, entry["due"], is_settled, int(entry["change"]["sequence"]))
 
     def load(self, shard_id: str) -> Loaded:
         """What was saved of a shard; raises `CorruptLog` where an entry is damaged or missing."""

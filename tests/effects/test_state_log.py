@@ -18,7 +18,8 @@ def log(aws: Faults) -> StateLog:  # noqa: ARG001 - the account that the log is 
 
 
 def outcome(change: str, *items: str) -> Outcome:
-    return Outcome({"change": change}, [Item("finding", item, {"finding_id": item}) for item in items], {})
+    plain = {"change": change, "sequence": "49590338271490256608559692538361571095921575989136588898"}
+    return Outcome(plain, [Item("finding", item, {"finding_id": item}) for item in items], {})
 
 
 def changes(loaded: Loaded) -> list[Any]:
@@ -103,6 +104,7 @@ def test_peeking_tells_when_the_shard_is_due_and_what_it_owes(log: StateLog) -> 
     log.commit(SHARD, 1, outcome("a", "one"), due=1_769_853_600.25)
     newest = log.peek(SHARD)
     assert (newest.number, newest.due, newest.is_settled) == (1, 1_769_853_600.25, False)
+    assert newest.sequence == 49590338271490256608559692538361571095921575989136588898
     log.mark_sent(SHARD, 1)
     assert log.peek(SHARD).is_settled
     log.commit(SHARD, 2, outcome("b"))

@@ -56,7 +56,6 @@ EFFECTS = {
 }
 FAILURES: dict[str, Callable[[str], Exception]] = {
     "is refused": lambda operation: refusal(operation, "InternalError", 500),
-    "is throttled": lambda operation: refusal(operation, "SlowDown", 503),
     "times out": lambda _: silence(),
 }
 

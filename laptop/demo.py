@@ -11,6 +11,7 @@ from lambdas.columns import DeclarationError
 from laptop.clock import Clock
 from laptop.cloud import Cloud
 from laptop.figures import as_summary, gather
+from laptop.policies import PolicyError
 from laptop.resources import DeployError
 from laptop.run import Run, SynthError, merged, synthesize, traffic_of
 from laptop.run_folder import RunFolder
@@ -33,7 +34,7 @@ def demo(wanted: Sequence[str], *, seconds: float, seed: int, start: float, quie
         names = [discovery.load(name).name for name in wanted or discovery.names()]
         with Terminal(Console(), quiet=quiet) as terminal:
             return _demo(names, terminal, seconds=seconds, seed=seed, start=start)
-    except (DeclarationError, SynthError, DeployError, NotHonoured) as error:
+    except (DeclarationError, SynthError, DeployError, NotHonoured, PolicyError) as error:
         raise DemoError(str(error)) from error
 
 

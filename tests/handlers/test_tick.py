@@ -131,3 +131,14 @@ def test_every_minute_of_an_hour_costs_one_listing_and_one_read(world: World, aw
         tick.handler(tick_event(NOON + 60 * minute), None)
     assert {name for name, _ in aws.requests} == {"list_objects_v2", "get_object"}
     assert len(aws.requests) == 120
+
+
+def test_a_busy_shard_costs_a_tick_no_state(world: World, aws: Faults) -> None:
+    detected(world, *(reading(f"sensor-{number}", 32, NOON + number) for number in range(3)))
+    put(world, [reading("sensor-1", 32, NOON + 40)])  # there is more to read, so the shard is not idle
+    aws.requests.clear()
+    world.container("lambdas.tick").handler(tick_event(OVER), None)
+    assert [name for name, _ in aws.requests if name in ("list_objects_v2", "get_object")] == [
+        "list_objects_v2",
+        "get_object",
+    ]

@@ -31,7 +31,7 @@ def handler(event: Mapping[str, str], _context: object) -> None:
     for shard_id in stream.shard_ids():
         try:
             newest = session.newest(shard_id)
-            # A busy shard is due at almost every tick; that it is not idle is cheaper to learn than its state.
+            # A busy shard is due at almost every tick; that it is not idle is cheaper to read than its state.
             if not newest.is_settled or (newest.is_due(now) and stream.is_idle(shard_id, newest.sequence)):
                 session.run(shard_id, partial(advance, shard_id, now))
         except Exception as failure:  # the other shards' time must go on

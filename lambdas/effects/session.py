@@ -69,7 +69,7 @@ class Session(Generic[S]):
         self._warm: OrderedDict[str, Warm[S]] = OrderedDict()
 
     def newest(self, shard_id: str) -> Newest:
-        """What the log's newest entry says, read without the state; a warm state of another entry is dropped."""
+        """The log's newest entry, read without the state; a warm state of another entry is dropped."""
         newest = self._log.peek(shard_id)
         warm = self._warm.get(shard_id)
         if warm is not None and (warm.number != newest.number or not newest.is_settled):

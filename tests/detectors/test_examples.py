@@ -23,8 +23,8 @@ def test_documented_example_runs(name: str) -> None:
     assert failed == 0
 
 
-@pytest.mark.parametrize("name", ["lambdas.columns", "lambdas.model", "lambdas.incidents", "lambdas.formats.decode"])
+@pytest.mark.parametrize("name", ["columns", "model", "incidents", "formats.decode", "detectors.detector"])
 def test_model_examples_run(name: str) -> None:
-    failed, tried = doctest.testmod(importlib.import_module(name))
+    failed, tried = doctest.testmod(importlib.import_module(f"lambdas.{name}"))
     assert tried > 0
     assert failed == 0

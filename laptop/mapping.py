@@ -20,6 +20,8 @@ from laptop.services import Invoke, NotHonoured, honour, iso, only, utc
 
 SERVICE = "lambda.amazonaws.com"
 PAYLOAD_BYTES = 6 * MEBIBYTE
+# What an event carries around a record's data, at most.
+AROUND_DATA = 1024
 BOTH = ("BatchSize", "Enabled", "EventSourceArn", "FunctionName", "FunctionResponseTypes")
 FROM_KINESIS = (
     "BisectBatchOnFunctionError",
@@ -131,7 +133,7 @@ class KinesisMapping(_Mapping):
     def _batch(self, records: list[Record]) -> list[Record]:
         size = 0
         for number, record in enumerate(records[: self._batch_size]):
-            size += len(record.data)
+            size += len(record.data) + AROUND_DATA
             if size > PAYLOAD_BYTES:
                 return records[:number]
         return records[: self._batch_size]

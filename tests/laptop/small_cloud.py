@@ -5,6 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import boto3
+import botocore.session
+from botocore.loaders import Loader
+
 from laptop.clock import Clock
 from laptop.cloud import Cloud
 from laptop.functions import FunctionError
@@ -15,6 +19,8 @@ from laptop.resources import ACCOUNT, Resource
 TEN = 1_767_607_200.0
 SERVICES = ["firehose.amazonaws.com", "iot.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com"]
 Handler = Callable[[Any], Any]
+# Most of the time that a client takes to be made goes into reading its service's model: read each only once.
+MODELS = Loader()
 
 
 class SmallCloud(Cloud):
@@ -24,6 +30,15 @@ class SmallCloud(Cloud):
         super().__init__(Clock(TEN))
         self.kinesis = Kinesis(self)
         self._handlers: dict[str, Handler] = {}
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            session = botocore.session.get_session()
+            session.register_component("data_loader", MODELS)
+            self._clients[service] = boto3.Session(botocore_session=session).client(
+                service, region_name=self.region
+            )
+        return self._clients[service]
 
     def add(self, kind: str, logical_id: str, properties: dict[str, Any], physical_id: str = "") -> Resource:
         resource = Resource(

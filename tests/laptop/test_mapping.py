@@ -162,6 +162,18 @@ def test_batch_holds_six_megabytes_of_payload(cloud: SmallCloud) -> None:
     assert [len(batch) for batch in seen.batches] == [4, 4]
 
 
+def test_request_of_many_small_records_is_no_longer_than_lambda_takes(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    mappings = mapped(cloud, cloud.stream("events"), seen, BatchSize=10_000)
+    put(cloud, *["x" * 400] * 10_000)
+    # when
+    mappings.pump(cloud.clock.now)
+    # then
+    assert max(len(json.dumps(event)) for event in seen.events) <= 6 * MEBIBYTE
+    assert len(seen.handled) == 10_000
+
+
 def test_partial_failure_is_retried_from_the_lowest_number(cloud: SmallCloud) -> None:
     # given
     answers = [reporting("11", "9"), None]
@@ -340,6 +352,23 @@ def test_children_are_read_after_their_parent_is_drained(cloud: SmallCloud) -> N
     assert seen.batches == [["parent"], ["child", "child"]]
 
 
+def test_merged_child_is_read_after_both_its_parents_are_drained(cloud: SmallCloud) -> None:
+    # given: keys a and b hash to the first and the second half
+    seen = Seen()
+    source = cloud.stream("events", shards=2)
+    mappings = mapped(cloud, source, seen, BatchSize=2, MaximumBatchingWindowInSeconds=10)
+    put(cloud, "first", "first", key="a")
+    cloud.wait(5)
+    put(cloud, "second", key="b")
+    first, second = (f"shardId-00000000000{number}" for number in range(2))
+    cloud.client("kinesis").merge_shards(StreamName="events", ShardToMerge=first, AdjacentShardToMerge=second)
+    put(cloud, "child", "child")
+    # when, then
+    assert mappings.pump(cloud.wait(9)) == 2
+    assert mappings.pump(cloud.wait(1)) == 3
+    assert seen.batches == [["first", "first"], ["second"], ["child", "child"]]
+
+
 def test_each_mapping_has_its_own_checkpoints(cloud: SmallCloud) -> None:
     # given
     first, second = Seen(), Seen()
@@ -401,46 +430,6 @@ def test_role_that_does_not_trust_lambda_stops_the_mapping(cloud: SmallCloud) ->
 
 
 # The producer
-
-
-class HalfRefusing:
-    """A Kinesis client that, once, lets only every other record of a call through."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-        self.sizes: list[int] = []
-
-    def put_records(self, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        self.sizes.append(len(Records))
-        passed = Records if len(self.sizes) > 1 else Records[::2]
-        self._real.put_records(StreamName=StreamName, Records=passed)
-        error = {"ErrorCode": "ProvisionedThroughputExceededException"}
-        results = [{"SequenceNumber": "1"} if record in passed else error for record in Records]
-        return {"FailedRecordCount": len(Records) - len(passed), "Records": results}
-
-
-def test_producer_puts_refused_records_again_and_only_those(cloud: SmallCloud) -> None:
-    # given
-    seen = Seen()
-    mappings = mapped(cloud, cloud.stream("events"), seen)
-    client = cloud._clients["kinesis"] = HalfRefusing(cloud.client("kinesis"))
-    # when
-    put(cloud, "a", "b", "c", "d", "e")
-    mappings.pump(cloud.clock.now)
-    # then
-    assert client.sizes == [5, 2]
-    assert sorted(seen.handled) == ["a", "b", "c", "d", "e"]
-
-
-def test_producer_fills_calls_of_500_records_and_5_mebibytes(cloud: SmallCloud) -> None:
-    # given
-    seen = Seen()
-    mappings = mapped(cloud, cloud.stream("events"), seen, BatchSize=10_000)
-    # when: moto refuses a call that is larger than Kinesis takes
-    put(cloud, *map(str, range(1_201)))
-    put(cloud, *["x" * (MEBIBYTE - 1)] * 11)
-    # then
-    assert mappings.pump(cloud.clock.now) == 1_212
 
 
 def test_producer_refuses_a_record_longer_than_kinesis_takes(cloud: SmallCloud) -> None:

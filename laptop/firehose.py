@@ -21,6 +21,7 @@ from laptop.services import Invoke, NotHonoured, honour, java_time, only, utc
 
 SERVICE = "firehose.amazonaws.com"
 PUT_RECORDS, PUT_BYTES, RECORD_BYTES = 500, 4 * MEBIBYTE, 1000 * 1024
+KPL_MAGIC = b"\xf3\x89\x9a\xc2"
 # What changes nothing on a laptop, and why.
 IGNORED = {
     "DeliveryStreamEncryptionConfigurationInput": "a laptop keeps nothing encrypted",
@@ -89,6 +90,7 @@ class Firehose:
         self._clock = cloud.clock
         resources = cloud.of_type("AWS::KinesisFirehose::DeliveryStream")
         self._streams = {one.physical_id: DeliveryStream(one, cloud, invoke, kinesis) for one in resources}
+        # In this one backend, so that nothing outlives the account.
         vars(firehose_backends[ACCOUNT][cloud.region])["put_s3_records"] = self._accept
 
     def pump(self, now: float, *, patient: bool = True) -> int:
@@ -136,7 +138,7 @@ class DeliveryStream:
             raise NotHonoured(f"{where} converts, which takes a buffer of 64 MB or more. Raise SizeInMBs.")
         self._schema = _schema(where, target.get("DataFormatConversionConfiguration", {}))
         self._delivery = Buffer(hints["SizeInMBs"], hints["IntervalInSeconds"], self._deliver)
-        self._intake, self._function = self._delivery, ""
+        self._intake, self._function, self._put = self._delivery, "", list[Arrived]()
         if processor := _processor(where, target.get("ProcessingConfiguration", {})):
             seconds, megabytes, retries = (float(processor[name]) for name in PROCESSOR)
             self._intake, self._tries = Buffer(megabytes, seconds, self._transform), 1 + int(retries)
@@ -154,16 +156,20 @@ class DeliveryStream:
     def put(self, record: Arrived) -> None:
         if self._reader:
             raise InvalidArgumentException(f"{self._name} reads from Kinesis. Put records into its stream.")
-        self._intake.add(record, record.at, record.at)
+        # A transform never runs inside the handler that puts.
+        self._put.append(record)
 
     def pump(self, now: float, *, patient: bool) -> int:
-        moved = self._read(self._reader, now) if self._reader else 0
+        arrived = self._read(self._reader) if self._reader else self._put
+        self._put, moved = [], len(arrived)
+        for record in arrived:
+            self._intake.add(record, record.at, now)
         if self._function:
             moved += self._intake.pump(now, patient=patient)
         return moved + self._delivery.pump(now, patient=patient)
 
-    def _read(self, reader: ShardReader, now: float) -> int:
-        moved = 0
+    def _read(self, reader: ShardReader) -> list[Arrived]:
+        arrived = []
         for shard_id, records in reader.waiting():
             for record in records:
                 source = {
@@ -173,11 +179,12 @@ class DeliveryStream:
                     "subsequenceNumber": "",
                     "approximateArrivalTimestamp": _millis(record.created_at),
                 }
-                arrived = Arrived(record.created_at, b64decode(record.data), source)
-                self._intake.add(arrived, record.created_at, now)
+                data = b64decode(record.data)
+                if data.startswith(KPL_MAGIC):
+                    raise NotHonoured(f"{self._name} read an aggregated record. Put records one by one.")
+                arrived.append(Arrived(record.created_at, data, source))
             reader.pass_over(shard_id, records[-1])
-            moved += len(records)
-        return moved
+        return arrived
 
     def _transform(self, records: list[Arrived], now: float) -> None:
         event = {
@@ -214,16 +221,16 @@ class DeliveryStream:
 
     def _deliver(self, records: list[Arrived], now: float) -> None:
         table = {name[0].lower() + name[1:]: value for name, value in self._schema.items()}
-        rows, failed = [], []
+        rows, failed, oldest = [], [], now
         for record in records:
             try:
                 rows += self._converter.rows(record.data)
+                oldest = min(oldest, record.at)
             except Unfit as unfit:
                 why = {"attemptsMade": 1, "lastErrorCode": unfit.code, "lastErrorMessage": str(unfit)}
                 place = {"sequenceNumber": record.source.get("sequenceNumber"), "subSequenceNumber": None}
                 failed.append(record.failed(now, {**why, **place, "dataCatalogTable": table}))
         if rows:
-            oldest = min(record.at for record in records)
             self._write(_filled(self._prefix, oldest), oldest, self._converter.parquet(rows), ".parquet")
         self._write_failed("format-conversion-failed", failed)
 

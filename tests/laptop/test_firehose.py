@@ -156,8 +156,9 @@ def test_object_goes_when_its_oldest_record_has_waited(cloud: SmallCloud) -> Non
     cloud.wait(299)
     put(cloud, reading("b"))
     # when, then
-    assert firehose.pump(cloud.clock.now) == 0
-    assert firehose.pump(cloud.wait(1)) == 2
+    firehose.pump(cloud.clock.now)
+    assert rows(cloud) == {}
+    firehose.pump(cloud.wait(1))
     assert list(rows(cloud).values()) == [["a", "b"]]
 
 
@@ -167,11 +168,12 @@ def test_object_goes_when_it_is_large_enough(cloud: SmallCloud) -> None:
     # when: 66 records of a million bytes
     for _ in range(22):
         put(cloud, *[reading("x" * 1_000_000)] * 3)
+    firehose.pump(cloud.clock.now)
     # then: 64 MB are 67.1 million bytes
     assert rows(cloud) == {}
     put(cloud, *[reading("x" * 1_000_000)] * 3)
+    firehose.pump(cloud.clock.now)
     assert [len(sensors) for sensors in rows(cloud).values()] == [68]
-    assert firehose.drain() == 1
 
 
 def test_record_that_arrives_after_the_buffers_time_is_not_in_its_object(cloud: SmallCloud) -> None:
@@ -256,6 +258,19 @@ def test_bad_record_stands_among_the_errors_and_stops_no_other(cloud: SmallCloud
     assert unparsed["arrivalTimestamp"] == (TEN + 1) * 1000
 
 
+def test_errors_stand_under_the_arrival_hour_of_the_oldest_of_them(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud)
+    cloud.wait(3_590)
+    put(cloud, b"no json")
+    cloud.wait(20)
+    put(cloud, b"no json")
+    # when
+    firehose.pump(cloud.wait(300))
+    # then
+    assert len(errors(cloud, "format-conversion-failed/dt=2026-01-05-10")) == 2
+
+
 def test_nothing_is_written_for_a_batch_that_is_all_bad_but_its_errors(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud)
@@ -286,7 +301,8 @@ def test_call_takes_500_records_and_4_mebibytes(cloud: SmallCloud) -> None:
     for records in ([b"{}"] * 501, [b"x" * 1_000_000] * 5, [b"x" * 1_024_001]):
         with pytest.raises(ClientError, match="in one call"):
             put(cloud, *records)
-    assert firehose.drain() == 500
+    firehose.drain()
+    assert [len(sensors) for sensors in rows(cloud).values()] == [500]
 
 
 def test_stream_that_reads_from_kinesis_takes_no_puts(cloud: SmallCloud) -> None:
@@ -320,7 +336,28 @@ def test_conversion_error_names_the_record_in_the_stream(cloud: SmallCloud) -> N
     assert [one["sequenceNumber"] for one in errors(cloud, "format-conversion-failed")] == ["2"]
 
 
+def test_record_aggregated_by_the_producer_library_is_refused(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud, source=cloud.stream("events"))
+    cloud.kinesis.put("events", [("k", b"\xf3\x89\x9a\xc2 and so on")])
+    # when, then
+    with pytest.raises(NotHonoured, match="aggregated"):
+        firehose.drain()
+
+
 # The transform
+
+
+def test_transform_does_not_run_inside_the_put(cloud: SmallCloud) -> None:
+    # given
+    seen: list[Any] = []
+    firehose = delivering(cloud, transform=seen.append, parameters={"BufferSizeInMBs": "0.2"})
+    # when
+    put(cloud, reading("x" * 300_000))
+    # then
+    assert seen == []
+    firehose.pump(cloud.clock.now)
+    assert seen
 
 
 def test_transform_event_is_shaped_as_firehoses(cloud: SmallCloud) -> None:
@@ -374,6 +411,7 @@ def test_transform_runs_by_its_own_buffer_then_delivery_by_its_own(cloud: SmallC
     firehose = delivering(cloud, transform=handler, parameters=parameters)
     # when, then: by size, 0.2 MB are 209,715 bytes
     put(cloud, *[reading("x" * 70_000)] * 4)
+    firehose.pump(cloud.clock.now)
     assert sizes == [3]
     # by time
     firehose.pump(cloud.wait(29))
@@ -385,6 +423,18 @@ def test_transform_runs_by_its_own_buffer_then_delivery_by_its_own(cloud: SmallC
     assert rows(cloud) == {}
     firehose.pump(cloud.wait(1))
     assert [len(sensors) for sensors in rows(cloud).values()] == [4]
+
+
+def test_delivery_waits_from_the_transform_on(cloud: SmallCloud) -> None:
+    # given
+    firehose = delivering(cloud, transform=answering(lambda _, data: ok(data.encode())))
+    put(cloud, reading("a"))
+    firehose.pump(cloud.wait(60))
+    # when, then
+    firehose.pump(cloud.wait(299))
+    assert rows(cloud) == {}
+    firehose.pump(cloud.wait(1))
+    assert list(rows(cloud).values()) == [["a"]]
 
 
 def test_prefix_has_the_arrival_hour_not_the_hour_of_the_transform(cloud: SmallCloud) -> None:
@@ -490,7 +540,7 @@ def test_record_without_one_answer_fails_alone(
 
 @pytest.mark.parametrize(
     "result",
-    [{"result": "Perhaps", "data": "e30="}, {"result": "Ok", "data": "not base64"}, {"result": "Ok"}, {}],
+    [{"result": "Perhaps", "data": "e30="}, {"result": "Ok", "data": "e30=!"}, {"result": "Ok"}, {}],
 )
 def test_answer_that_cannot_be_read_is_a_failure(cloud: SmallCloud, result: dict[str, str]) -> None:
     # given

@@ -151,9 +151,11 @@ def test_message_without_the_partition_keys_field_goes_to_the_error_action(
     }
 
 
-def test_disabled_rule_does_nothing(cloud: SmallCloud) -> None:
+@pytest.mark.parametrize("topic_filter", ["sensors/+/reading", "#"])
+def test_disabled_rule_does_nothing(cloud: SmallCloud, topic_filter: str) -> None:
     # given
-    iot = ruled(cloud, RuleDisabled=True)
+    sql = "SELECT * FROM 'TOPIC'".replace("TOPIC", topic_filter)
+    iot = ruled(cloud, Sql=sql, RuleDisabled=True)
     # when
     iot.publish("sensors/1/reading", b"{}", "device")
     # then

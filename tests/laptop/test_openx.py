@@ -70,6 +70,7 @@ def test_value_is_read_by_its_columns_type(hive: str, text: str, value: Any) -> 
         ("boolean", '"yes"'),
         ("timestamp", '"2026-01-01T10:00:00+09:00"'),
         ("timestamp", '"2026-01-01T10:00:00"'),
+        ("timestamp", '"2026-01-01 10:00:00Z"'),
         ("timestamp", '"2026-01-01"'),
         ("timestamp", '"2026-02-30 10:00:00"'),
         ("timestamp", "true"),

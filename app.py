@@ -7,18 +7,22 @@ import sys
 from pathlib import Path
 
 import aws_cdk as cdk
-from cdk_nag import AwsSolutionsChecks
 
 from lambdas.columns import DeclarationError
 from sql.errors import SqlError
+from stacks.gates import add_gates
 from stacks.lake import LakeStack
 from stacks.operators import OperatorsStack
 from stacks.pipeline import PipelineStack
 from stacks.settings import Settings
 
-# The CLI reads cdk.json by itself and says which stacks' packages it wants fetched; both win over these.
+# The CLI reads cdk.json by itself and says which stacks' packages it wants fetched; what it says wins.
 context = json.loads((Path(__file__).parent / "cdk.json").read_text())["context"]
-app = cdk.App(context={"aws:cdk:bundling-stacks": [], **context}, analytics_reporting=False)
+app = cdk.App(
+    context={"aws:cdk:bundling-stacks": [], **context},
+    analytics_reporting=False,
+    builtin_cloud_formation_validation=False,
+)
 try:
     settings = Settings.read(
         app.node.try_get_context("freshet"),
@@ -30,8 +34,7 @@ try:
     for pipeline in settings.pipelines:
         id = f"freshet-{pipeline.name.replace('_', '-')}"
         PipelineStack(app, id, pipeline=pipeline, settings=settings, lake=lake, operators=operators)
-    if app.node.try_get_context("nag"):  # twice the time of the synth, so only where it is asked for
-        cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    add_gates(app)
     app.synth()
 except (DeclarationError, SqlError) as error:
     sys.exit(str(error))

@@ -10,8 +10,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cfnlint.api import ManualArgs, lint_by_config
-
 from pipelines import discovery
 from sql import gate
 
@@ -40,7 +38,7 @@ def synthesize(cdk_out: Path, context: Mapping[str, object]) -> subprocess.Compl
         "CDK_OUTDIR": str(cdk_out),
         "CDK_CONTEXT_JSON": json.dumps(context),
     }
-    return subprocess.run(  # this interpreter and our own app
+    return subprocess.run(
         [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
 
@@ -61,6 +59,9 @@ def nag_findings(cdk_out: Path) -> Iterator[str]:
 
 def lint_findings(cdk_out: Path) -> Iterator[str]:
     """What cfn-lint finds in the templates."""
+    # Here, since it takes three seconds, which is not for those to wait who only synthesize.
+    from cfnlint.api import ManualArgs, lint_by_config
+
     templates = [str(template) for template in sorted(cdk_out.glob("*.template.json"))]
     for match in lint_by_config(ManualArgs(templates=templates, ignore_checks=ALLOWED_BY_LINT)):
         where = "/".join([Path(match.filename).name, *(str(part) for part in match.path or ())])

@@ -50,6 +50,7 @@ class OperatorsStack(cdk.Stack):
                 if each.audience == PLATFORM
             ],
         )
+        self._key = key
         self.incidents = dynamodb.Table(
             self,
             "Incidents",
@@ -62,6 +63,13 @@ class OperatorsStack(cdk.Stack):
             ),
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
+
+    def grant_publish(self, role: iam.Role) -> None:
+        """Allow publishing alerts. The topic's own grant allows every action of the key that begins alike."""
+        iam.Grant.add_to_principal(
+            grantee=role, actions=["sns:Publish"], resource_arns=[self.alerts.topic_arn]
+        )
+        self._key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
 
     def grant_incidents(self, role: iam.Role) -> None:
         """Allow writing an incident as its change says, unless the table knows a newer one."""

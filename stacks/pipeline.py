@@ -9,14 +9,12 @@ from importlib import import_module
 from pathlib import Path
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from lambdas.columns import Column
 from lambdas.model import Pipeline, Source, snake
 from lambdas.tables import PROVENANCE, TableColumn
-from stacks.constructs.alarm import PERIOD, PlatformAlarm
 from stacks.constructs.change_queue import ChangeQueue
 from stacks.constructs.event_stream import EventStream
 from stacks.constructs.every_minute import EveryMinute
@@ -24,6 +22,7 @@ from stacks.constructs.glue_table import GlueTable
 from stacks.constructs.handler import Handler, handler_code
 from stacks.constructs.packages_layer import ROOT, PackagesLayer
 from stacks.constructs.parquet_delivery import Feed, ParquetDelivery
+from stacks.constructs.pipeline_alarms import PipelineAlarms
 from stacks.constructs.queue_reader import QueueReader
 from stacks.constructs.reference_table import ReferenceTable
 from stacks.constructs.saved_queries import SavedQueries
@@ -63,17 +62,28 @@ class PipelineStack(cdk.Stack):
             kind = type(source).__name__
             kinds[kind] += 1
             self._connect(source, f"From{kind}{kinds[kind] if kinds[kind] > 1 else ''}")
+        # Apart, so that a reference may be called like any other part.
+        references = Construct(self, "References")
         self.references = {
-            name: ReferenceTable(self, _id(reference.__name__), reference=reference, key=lake.key)
+            name: ReferenceTable(references, _id(name), reference=reference, key=lake.key)
             for name, reference in pipeline.references.items()
         }
         alert_time = cdk.Duration.seconds(60)
         self.changes = ChangeQueue(self, "Changes", handling=alert_time)
-        self.delivery = self._deliver_events(self._transform())
+        transform = self._transform()
+        self.delivery = self._deliver_events(transform)
         self.detect = self._detect()
         self.tick = self._tick()
         self.alert = self._alert(alert_time)
-        self._raise_alarms()
+        PipelineAlarms(
+            self,
+            "Alarms",
+            pipeline=pipeline.name,
+            undelivered=self.changes.undelivered,
+            functions={"detect": self.detect, "tick": self.tick, "transform": transform},
+            delivery=self.delivery,
+            topic=operators.alarms,
+        )
         self._save_sql(ROOT / "pipelines" / pipeline.name)
 
     def _connect(self, source: Source, id: str) -> None:
@@ -178,11 +188,7 @@ class PipelineStack(cdk.Stack):
         )
         QueueReader(self, "AlertChanges", queue=self.changes.queue, handler=handler)
         operators.grant_incidents(handler.role)
-        # By hand: `grant_publish` allows every action of the key that begins like the one which it needs.
-        iam.Grant.add_to_principal(
-            grantee=handler.role, actions=["sns:Publish"], resource_arns=[operators.alerts.topic_arn]
-        )
-        self._lake.key.grant(handler.role, "kms:Decrypt", "kms:GenerateDataKey")
+        operators.grant_publish(handler.role)
         self._lake.deliveries["alert"].grant_put(handler.role)
         for name in _sms_references(pipeline):
             self.references[name].grant_lookup(handler.role, "dynamodb:GetItem")
@@ -262,52 +268,6 @@ class PipelineStack(cdk.Stack):
             workgroup=self._lake.workgroup.name,
             prefix=prefix,
         )
-
-    def _raise_alarms(self) -> None:
-        pipeline = self._pipeline.name
-        alarms = {
-            "Undelivered": (
-                self.changes.undelivered.metric_approximate_number_of_messages_visible(period=PERIOD),
-                0,
-                1,
-                f"{pipeline}: an alert was not delivered. Read why in the log of alert, then redrive it.",
-            ),
-            "Behind": (
-                self.detect.function.metric("IteratorAge", statistic="max", period=PERIOD),
-                600_000,
-                2,
-                f"{pipeline}: a shard is read over 10 minutes late. Look for errors in the log of detect.",
-            ),
-            "Failing": (
-                self.detect.function.metric_errors(period=PERIOD),
-                0,
-                3,
-                f"{pipeline}: detect has failed for 15 minutes. Look in its log; what it gives up is in the "
-                "bucket of failed batches.",
-            ),
-            "Stale": (
-                cloudwatch.Metric(
-                    namespace="AWS/Firehose",
-                    metric_name="DeliveryToS3.DataFreshness",
-                    dimensions_map={"DeliveryStreamName": self.delivery.name},
-                    statistic="max",
-                    period=PERIOD,
-                ),
-                1800,
-                1,
-                f"{pipeline}: events reach the lake over 30 minutes late. Look in the log of the deliveries.",
-            ),
-        }
-        for id, (metric, above, periods, do_first) in alarms.items():
-            PlatformAlarm(
-                self,
-                id,
-                metric=metric,
-                above=above,
-                periods=periods,
-                do_first=do_first,
-                topic=self._operators.alarms,
-            )
 
 
 def _id(name: str) -> str:

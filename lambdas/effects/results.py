@@ -10,6 +10,7 @@ import orjson
 
 from lambdas.effects import clients
 from lambdas.effects.sending import Item, batches, deliver, shortened
+from lambdas.effects.settings import SettingsError
 from lambdas.tables import RESULT_TABLES
 
 # Firehose bills each record as if it had a multiple of 5 KB, and a row has a tenth of that. Its converter to
@@ -32,8 +33,9 @@ class Results:
             rows.setdefault(item.kind, []).append(line(item))
         for kind, lines in rows.items():
             if kind not in self._streams:
-                raise KeyError(
-                    f"FRESHET_RESULT_STREAMS names no stream for {kind!r} rows; deploy the stack again."
+                raise SettingsError(
+                    f"The variable FRESHET_RESULT_STREAMS names no stream for {kind!r} rows; deploy the "
+                    "stack again, which sets it."
                 )
             for batch in batches(packed(lines), len, most=MOST_RECORDS, most_bytes=MOST_BYTES):
                 deliver(batch, partial(put, self._streams[kind]), self._streams[kind])

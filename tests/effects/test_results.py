@@ -5,6 +5,7 @@ import pytest
 
 from lambdas.effects.results import RECORD_BYTES, Results, line, packed
 from lambdas.effects.sending import Owed, Undelivered
+from lambdas.effects.settings import SettingsError
 from lambdas.tables import RESULT_TABLES
 from tests.effects.support import Faults, delivered, delivery_stream
 
@@ -95,5 +96,9 @@ def test_a_record_that_is_refused_to_the_end_raises(aws: Faults) -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_a_kind_without_a_stream_gets_a_sentence() -> None:
-    with pytest.raises(KeyError, match="names no stream for 'finding' rows; deploy the stack again"):
+    with pytest.raises(SettingsError) as refused:
         Results({}).send([Owed("finding", "f1", {})])
+    assert str(refused.value) == (
+        "The variable FRESHET_RESULT_STREAMS names no stream for 'finding' rows; deploy the stack again, "
+        "which sets it."
+    )

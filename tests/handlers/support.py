@@ -20,7 +20,16 @@ from lambdas.model import Pipeline, Row
 from lambdas.streaming.lane import Item
 from lambdas.streaming.shard import Record, Shard
 from lambdas.tables import RESULT_TABLES
-from tests.effects.support import BUCKET, body, delivered, delivery_stream, fifo_queue, keys, real, received
+from tests.effects.support import (
+    BUCKET,
+    delivered,
+    delivery_stream,
+    fifo_queue,
+    keys,
+    objects,
+    real,
+    received,
+)
 
 SHARD = "shardId-000000000000"
 FIRST_SEQUENCE = 49590338271490256608559692538361571095921575989136588898  # as long as real ones are
@@ -53,8 +62,8 @@ class World:
 
     def entries(self) -> list[dict[str, Any]]:
         """The log's entries, the newest first."""
-        found = [key for key in keys(prefix=f"state/{self.pipeline}/{SHARD}/") if key.endswith(".entry")]
-        return [unpacked(body(key)) for key in found]  # type: ignore[misc]  # an unreadable one fails the test
+        found = sorted(objects(f"state/{self.pipeline}/{SHARD}/"))
+        return [unpacked(body) or {} for key, body in found if key.endswith(".entry")]
 
     def objects(self) -> list[str]:
         """The log's objects, each as its number and kind."""

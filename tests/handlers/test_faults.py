@@ -1,5 +1,6 @@
 """Whatever fails, wherever: nothing is lost, nothing doubled, nothing seen that was not committed."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from lambdas.effects import session
 from lambdas.effects.state_log import Conflict, StateLog
 from lambdas.streaming.shard import Shard
 from pipelines.temperature.pipeline import pipeline
-from tests.effects.support import BUCKET, Faults, refusal, silence
+from tests.effects.support import BUCKET, Faults, real, refusal, silence
 from tests.handlers.support import (
     NOON,
     SHARD,
@@ -18,7 +19,9 @@ from tests.handlers.support import (
     detect_event,
     expected,
     numbered,
+    put,
     reading,
+    tick_event,
     until_done,
 )
 
@@ -159,3 +162,37 @@ def test_a_log_that_others_keep_writing_gets_a_sentence(world: World, aws: Fault
         "function or mapping reads the stream for this pipeline."
     )
     assert world.seen() == {}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_schedule_of_batches_ticks_and_failures_comes_to_the_same(
+    world: World, aws: Faults, seed: int
+) -> None:
+    chance = random.Random(seed)
+    real("kinesis").create_stream(StreamName="temperature-stream", ShardCount=1)
+    detect, tick = world.container("lambdas.detect"), world.container("lambdas.tick")
+    alone, owed = Shard(NAMED, SHARD), dict[tuple[str, str], dict[str, Any]]()
+    now = NOON
+    for _ in range(12):
+        operation, when = chance.choice(list(EFFECTS.values()))
+        turn = chance.choice([aws.before, aws.after])
+        turn(operation, chance.choice(list(FAILURES.values()))(operation), when=when)
+        if chance.random() < 0.3:
+            now += chance.choice([5, 61, 2_000])
+            until_done(tick, tick_event(now), lambda: check_nothing_rash(world))
+            due = alone.due()
+            outbox = alone.advance(now).outbox if due is not None and due <= now else []
+        else:
+            heats = chance.choices([20, 31, 46], k=chance.randint(1, 4))
+            sent = put(world, [reading(f"sensor-{chance.randint(0, 2)}", heat, now) for heat in heats])
+            until_done(detect, detect_event(sent), lambda: check_nothing_rash(world))
+            outbox = alone.process(
+                [detect.read_record(each["kinesis"]) for each in detect_event(sent)["Records"]]
+            ).outbox
+            now += 1
+        owed |= {(item.kind, item.id): item.body for item in outbox}
+        if chance.random() < 0.3:
+            detect, tick = world.container("lambdas.detect"), world.container("lambdas.tick")
+    seen = world.seen()
+    assert seen == owed
+    assert set(seen) == world.committed()

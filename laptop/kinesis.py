@@ -1,4 +1,4 @@
-"""The laptop's Kinesis beside moto's: a good producer, and a reader for each consumer of a stream."""
+"""The laptop's Kinesis beside moto's: what producers put, and a reader for each consumer of a stream."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator

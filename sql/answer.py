@@ -14,6 +14,7 @@ import duckdb
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sql.duck import explained
 from sql.errors import SqlError
@@ -114,14 +115,16 @@ def render(answer: Answer, *, is_terminal: bool, width: int | None = None) -> st
             "double",
             "decimal",
         )
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")
     for row in cells:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console = Console(file=io.StringIO(), width=width, force_terminal=True)
     with console.capture() as capture:
         console.print(table)
         console.print(
-            f"{_counted(len(answer.rows), 'row')}, {_size(answer.bytes_scanned)} scanned", style="dim"
+            f"{_counted(len(answer.rows), 'row')}, {_size(answer.bytes_scanned)} scanned",
+            style="dim",
+            highlight=False,
         )
     return capture.get().rstrip("\n")
 

@@ -10,8 +10,8 @@ class SqlError(Exception):
     """A statement that cannot be answered as Athena would; its text is the sentence for the analyst."""
 
 
-def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
-    """The known names most like a misspelt one, ready for a sentence; all of them when none is alike.
+def nearest(name: str, known: Iterable[str], *, instead: str = "") -> str:
+    """The known names most like a misspelt one, ready for a sentence; when none is alike, `instead` or all.
 
     >>> nearest("temprature", ["temperature", "sensor_id"])
     'nearest: temperature'
@@ -19,9 +19,11 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
     'there are: a, b'
     """
     names = sorted(set(known))
-    alike = difflib.get_close_matches(name.lower(), names, n=count, cutoff=0.6)
+    alike = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
     if alike:
         return "nearest: " + ", ".join(alike)
+    if instead:
+        return instead
     if not names:
         return "there are none"
     shown = names[:12]

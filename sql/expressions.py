@@ -200,9 +200,8 @@ class Expressions(ABC):
             written, columns = self.query(inner, context)
             if len(columns) != 1:
                 raise self.wrong(node, "in (select …) compares with one column", "select one")
-            kind = common(value.type, columns[0].type)
+            kind = common(value.type, columns[0].type) or value.type
             self.compare("=", value, Typed("", columns[0].type, is_stored=True), node)
-            assert kind is not None
             return Typed(f"({coerce(value, kind)} in {self.as_kinds(written, columns, [kind])})", BOOLEAN)
         members = [self.value(member, context) for member in node.expressions]
         kind = value.type
@@ -359,7 +358,7 @@ class Expressions(ABC):
                 )
             wall = f"({local(of, 'An interval of months')} {sign} {span.sql})"
             return Typed(f"timezone('{of.type.zone}', {wall})", of.type)
-        raise SqlError(f"Athena has no {of.type} {sign} {span.type}")
+        raise SqlError(f"{of.type} {sign} {span.type} has no answer here")
 
     def _at_time_zone(self, node: exp.AtTimeZone, context: Context) -> Typed:
         zone = node.args["zone"]
@@ -487,7 +486,7 @@ class Expressions(ABC):
         if not is_aggregate and name not in WINDOWS:
             raise SqlError(
                 f"{name}() is not among the functions that the laptop answers as Athena does ({where}); "
-                f"{nearest(name, known())}."
+                f"{nearest(name, known(), instead='sql/functions/allowed.py lists them')}."
             )
         write = Aggregation(filtered=filtered, over=over)
         if is_aggregate:

@@ -68,7 +68,7 @@ def parse(text: str) -> exp.Query:
     try:
         tokens = list(dialect.tokenize(text))
         _refuse_what_athena_refuses(text, tokens)
-        statements = [one for one in dialect.parse(text) if one is not None]
+        statements = [one for one in dialect.parse(text) if one and not isinstance(one, exp.Semicolon)]
     except TokenError as error:
         raise SqlError(
             f"The SQL cannot be split into words ({str(error).splitlines()[0].strip()}): "

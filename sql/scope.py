@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from sql.duck import quoted
 from sql.errors import SqlError, nearest
 from sql.parse import place_of
 from sql.typed import Typed, named
@@ -42,13 +41,13 @@ class Source:
 
 @dataclass
 class Scope:
-    """What a name can mean at one place of a query."""
+    """What a name can mean in one select; `outputs` are set where its columns can be named: in order by."""
 
     parent: Scope | None = None
     sources: list[Source] = field(default_factory=list)
     merged: dict[str, Typed] = field(default_factory=dict)
     windows: dict[str, exp.Window] = field(default_factory=dict)
-    outputs: dict[str, list[Typed]] = field(default_factory=dict)
+    outputs: Sequence[tuple[str, Typed]] = ()
     aliases: frozenset[str] = frozenset()
 
     def columns(self) -> Iterator[str]:
@@ -78,6 +77,9 @@ def lookup(text: str, names: list[str], scope: Scope, node: exp.Expr) -> Typed:
 def _in_scope(text: str, names: list[str], scope: Scope, node: exp.Expr) -> Typed | None:
     if len(names) > 2 and names[0] == DATABASE and any(source.alias == names[1] for source in scope.sources):
         names = names[1:]
+    shown = {value.sql: value for name, value in scope.outputs if name == names[0]}
+    if shown and not (len(names) > 1 and any(source.alias == names[0] for source in scope.sources)):
+        return _one_of(text, list(shown.values()), names, 1, node)
     if len(names) > 1:
         for source in scope.sources:
             if source.alias != names[0]:
@@ -135,11 +137,3 @@ def unknown_column(text: str, name: str, scope: Scope, node: exp.Expr) -> SqlErr
 
 
 # Functions.
-
-
-def outputs(table: str, columns: Sequence[Column]) -> dict[str, list[Typed]]:
-    found: dict[str, list[Typed]] = {}
-    for column in columns:
-        sql = named(table, column.inner) if table else quoted(column.inner)
-        found.setdefault(column.name, []).append(Typed(sql, column.type, is_stored=column.is_stored))
-    return found

@@ -18,7 +18,7 @@ from sql.duck import cast, quoted
 from sql.errors import SqlError, nearest
 from sql.expressions import Expressions, direction
 from sql.parse import name_of, parse, place_of
-from sql.scope import DATABASE, Column, Context, Scope, Source, lookup, outputs, unknown_column
+from sql.scope import DATABASE, Column, Context, Scope, Source, lookup, unknown_column
 from sql.typed import Typed, coerce, named
 from sql.typed import field as field_of
 from sql.types import BIGINT, UNKNOWN, SqlType, common, from_hive
@@ -88,7 +88,7 @@ class _Translation(Expressions):
         if isinstance(node, exp.Subquery):
             if node.args.get("with_") or any(node.args.get(part) for part in ("order", "limit", "offset")):
                 inner, columns = self.query(node.this, self._with(node, context)[1])
-                tail = self._tail(node, Scope(outputs=outputs("", columns)), [one.type for one in columns])
+                tail = self._tail(node, _outputs(columns))
                 return f"{self._with(node, context)[0]}({inner}){tail}", columns
             return self.query(node.this, context)
         withs, inside = self._with(node, context)
@@ -119,8 +119,9 @@ class _Translation(Expressions):
         return f"with {', '.join(written)} ", replace(context, withs=known)
 
     def _unique(self, name: str) -> str:
+        """A name for DuckDB that no table or column has: those have no blanks."""
         self._named += 1
-        return f"{name}_{self._named}"
+        return f"{name} {self._named}"
 
     def _renamed(self, columns: Sequence[Column], alias: exp.Expr | None, what: str) -> Sequence[Column]:
         names = [name_of(self._text, one) for one in (alias.args.get("columns") or [])] if alias else []
@@ -155,8 +156,7 @@ class _Translation(Expressions):
             replace(one, type=kind, is_stored=one.is_stored and other.is_stored)
             for one, other, kind in zip(left[1], right[1], kinds, strict=True)
         ]
-        scope = Scope(outputs=outputs("", columns))
-        return written + self._tail(node, scope, kinds), columns
+        return written + self._tail(node, _outputs(columns)), columns
 
     def as_kinds(self, written: str, columns: Sequence[Column], kinds: Sequence[SqlType]) -> str:
         pairs = list(zip(columns, kinds, strict=True))
@@ -192,12 +192,8 @@ class _Translation(Expressions):
             clauses.append(self._group(group, values, inner))
         if (having := node.args.get("having")) is not None:
             clauses.append(f"having {self.condition(having.this, inner, 'having')}")
-        ordered = Scope(scope.parent, scope.sources, scope.merged, scope.windows, {})
-        for value, column in zip(values, columns, strict=True):
-            ordered.outputs.setdefault(column.name, []).append(value)
-        tail = self._tail(
-            node, ordered, [value.type for value in values], values, inner, is_distinct=distinct is not None
-        )
+        named_values = [(column.name, value) for column, value in zip(columns, values, strict=True)]
+        tail = self._tail(node, named_values, inner, is_distinct=distinct is not None)
         return " ".join(clauses) + tail, columns
 
     def _projections(self, node: exp.Select, context: Context) -> tuple[list[Typed], list[Column]]:
@@ -274,60 +270,54 @@ class _Translation(Expressions):
     def _tail(
         self,
         node: exp.Expr,
-        scope: Scope,
-        kinds: Sequence[SqlType],
-        values: Sequence[Typed] | None = None,
+        outputs: Sequence[tuple[str, Typed]],
         context: Context | None = None,
         *,
         is_distinct: bool = False,
     ) -> str:
-        """order by, limit and offset; `values` is None for a union, whose columns alone are in sight."""
+        """order by, limit and offset; without a context only the columns are in sight, as after a union."""
         written = ""
         if (order := node.args.get("order")) is not None:
-            inside = replace(context or Context(), scope=scope)
-            terms = []
-            for term in order.expressions:
-                place = self._place_in(term.this, scope, len(kinds), values)
-                if place is None and values is None:
-                    raise self.wrong(
-                        term,
-                        "A union is ordered by the columns of its result",
-                        "put it into a subquery to order by something else",
-                    )
-                if place is not None and (values is None or is_distinct or not values[place - 1].may_be_nan):
-                    written_term = str(place)
-                else:
-                    value = (
-                        values[place - 1] if place is not None and values else self.value(term.this, inside)
-                    )
-                    written_term = self.sortable(value, term)
-                terms.append(written_term + direction(term))
+            terms = [self._order_term(term, outputs, context, is_distinct) for term in order.expressions]
             written += f" order by {', '.join(terms)}"
-        for part, word in (("limit", "limit"), ("offset", "offset")):
+        for part in ("limit", "offset"):
             if (clause := node.args.get(part)) is not None:
-                written += f" {word} {self._limit(clause, word)}"
+                written += f" {part} {self._limit(clause, part)}"
         return written
 
-    def _place_in(
-        self, node: exp.Expr, scope: Scope, count: int, values: Sequence[Typed] | None
-    ) -> int | None:
+    def _order_term(
+        self, term: exp.Expr, outputs: Sequence[tuple[str, Typed]], context: Context | None, is_distinct: bool
+    ) -> str:
+        place = self._place_in(term.this, outputs)
+        if place is not None:
+            value = outputs[place - 1][1]
+        elif context is not None and context.scope is not None:
+            context.scope.outputs = outputs
+            value = self.value(term.this, context)
+            place = next((at for at, (_, one) in enumerate(outputs, start=1) if one.sql == value.sql), None)
+        if place is None and (context is None or is_distinct):
+            raise self.wrong(
+                term,
+                "After distinct, union and the like only the columns of the result are in sight of order by",
+                "put it into a subquery to order by something else",
+            )
+        if place is not None and (context is None or is_distinct or not value.may_be_nan):
+            return str(place) + direction(term)
+        return self.sortable(value, term) + direction(term)
+
+    def _place_in(self, node: exp.Expr, outputs: Sequence[tuple[str, Typed]]) -> int | None:
         """The output column that an order by term names, by its number or by its name."""
         if isinstance(node, exp.Literal) and not node.is_string:
-            return self._ordinal(node, count, "order by")
-        if isinstance(node, exp.Column) and not node.table:
-            named_so = scope.outputs.get(name_of(self._text, node.this), [])
-            if len({one.sql for one in named_so}) > 1:
-                raise self.wrong(
-                    node, f"order by {node.name} may mean several columns", "give them different names"
-                )
-            if named_so:
-                every = (
-                    list(values)
-                    if values is not None
-                    else [one for ones in scope.outputs.values() for one in ones]
-                )
-                return 1 + [one.sql for one in every].index(named_so[0].sql)
-        return None
+            return self._ordinal(node, len(outputs), "order by")
+        if not isinstance(node, exp.Column) or node.table:
+            return None
+        wanted = name_of(self._text, node.this)
+        places = [place for place, (name, _) in enumerate(outputs, start=1) if name == wanted]
+        if len({outputs[place - 1][1].sql for place in places}) > 1:
+            raise self.wrong(
+                node, f"order by {node.name} may mean several columns", "give them different names"
+            )
+        return places[0] if places else None
 
     def _limit(self, clause: exp.Expr, word: str) -> str:
         count = clause.args.get("count") if isinstance(clause, exp.Fetch) else clause.args.get("expression")
@@ -539,3 +529,10 @@ class _Translation(Expressions):
         return " and ".join(conditions)
 
     # Values.
+
+
+def _outputs(columns: Sequence[Column]) -> list[tuple[str, Typed]]:
+    return [
+        (column.name, Typed(quoted(column.inner), column.type, is_stored=column.is_stored))
+        for column in columns
+    ]

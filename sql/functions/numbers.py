@@ -61,7 +61,7 @@ def divide(left: Typed, right: Typed) -> Typed:
     """Athena's `/`: whole numbers truncate, decimals keep the longer fraction, doubles are IEEE's."""
     shared = common(left.type, right.type)
     if shared is None or not shared.is_number:
-        raise SqlError(f"Athena cannot divide {left.type} by {right.type}")
+        raise SqlError(f"{left.type} / {right.type} has no answer here")
     if shared.is_floating:
         return Typed(f"({coerce(left, shared)} / {coerce(right, shared)})", shared)
     if shared.is_integer:
@@ -87,7 +87,7 @@ def arithmetic(sign: str, left: Typed, right: Typed) -> Typed:
     """Athena's `+ - * %` on numbers; results have Athena's types, so they overflow where they do there."""
     shared = common(left.type, right.type)
     if shared is None or not shared.is_number:
-        raise SqlError(f"Athena has no {left.type} {sign} {right.type}")
+        raise SqlError(f"{left.type} {sign} {right.type} has no answer here")
     if shared.name != "decimal":
         given = f"({coerce(left, shared)} {sign} {coerce(right, shared)})"
         return Typed(given if shared != REAL else cast(given, REAL), shared)

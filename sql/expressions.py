@@ -558,6 +558,9 @@ class Expressions(ABC):
         return " ".join(parts)
 
     def _term(self, term: exp.Expr, context: Context) -> str:
+        """A term of an order by that is not the query's own, where a number names no column."""
+        if isinstance(term.this, exp.Literal):
+            raise self.wrong(term, "A constant orders nothing here", "order by a column")
         return self.sortable(self.value(term.this, context), term) + direction(term)
 
     def _frame(self, frame: exp.Expr) -> str:

@@ -7,7 +7,6 @@ second parser, Trino's own grammar, is not among them yet.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import duckdb
@@ -18,7 +17,9 @@ from sql.errors import SqlError
 from sql.parse import parse
 from sql.transpile import Schema, analyse
 from sql.types import from_hive
-from sql.view import View, first_comment, tables_read
+from sql.view import View, first_comment, in_order, tables_read
+
+__all__ = ["check", "in_order"]
 
 VIEWS = "views"
 
@@ -57,18 +58,6 @@ def check(paths: Iterable[Path], schemas: Schema) -> list[str]:
         for path, text in queries.items():
             sentences.extend(_check_query(path, text, known, connection))
     return sentences
-
-
-def in_order(views: Iterable[View]) -> list[View]:
-    """Views so that each stands after those that it reads."""
-    by_name = {view.name: view for view in views}
-    sorter = TopologicalSorter({name: sorted(view.reads & by_name.keys()) for name, view in by_name.items()})
-    try:
-        return [by_name[name] for name in sorter.static_order()]
-    except CycleError as error:
-        raise SqlError(
-            f"The views {' → '.join(error.args[1])} read each other: take one of them out."
-        ) from error
 
 
 def _in_order(views: Mapping[str, View], where: Mapping[str, Path], sentences: list[str]) -> Sequence[View]:

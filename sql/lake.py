@@ -21,7 +21,7 @@ from sql import answer as answers
 from sql.answer import Answer
 from sql.duck import cast, explained, prepare, quoted, string
 from sql.errors import SqlError, nearest
-from sql.transpile import Schema, analyse
+from sql.transpile import Analysis, Schema, analyse
 from sql.types import TIMESTAMP, SqlType, from_hive
 
 __all__ = ["Answer", "Lake", "render"]
@@ -106,7 +106,7 @@ class Lake:
         for pattern, answer in _STATEMENTS.items():
             if (asked := re.fullmatch(pattern, sql.strip().rstrip(";"), re.IGNORECASE)) is not None:
                 return answer(self, *asked.groups())
-        analysis = analyse(sql, self.schema, now=self._now)
+        analysis = self._analyse(sql)
         for name in sorted(analysis.reads):
             self._make_known(name, ())
         return answers.ask(self._connection, analysis)
@@ -122,6 +122,10 @@ class Lake:
                     sentences.append(str(error))
         return sentences
 
+    def _analyse(self, sql: str) -> Analysis:
+        views = [entry.name for entry in self._entries.values() if entry.is_view]
+        return analyse(sql, self.schema, now=self._now, views=views)
+
     def _make_known(self, name: str, around: tuple[str, ...]) -> None:
         entry = self._entries[name]
         if name in around:
@@ -136,7 +140,7 @@ class Lake:
 
     def _make_view(self, entry: _Entry, around: tuple[str, ...]) -> None:
         try:
-            analysis = analyse(entry.sql, self.schema, now=self._now)
+            analysis = self._analyse(entry.sql)
         except SqlError as error:
             raise SqlError(f"The view {entry.name!r} cannot be answered: {error}") from error
         for name in sorted(analysis.reads):

@@ -63,6 +63,7 @@ def place_of(text: str, node: exp.Expr) -> str:
 
 def parse(text: str) -> exp.Query:
     """Read one query; raises SqlError with the place of what Athena would not accept."""
+    # It would print that it reads `explain` and the like as a bare command, which is refused below.
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     dialect = AthenaReader()
     try:

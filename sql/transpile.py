@@ -8,7 +8,7 @@ may differ in its last digits, as it may between two runs in Athena.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -58,11 +58,17 @@ def to_duckdb(sql: str, schema: Schema, *, now: datetime | None = None) -> str:
     return analyse(sql, schema, now=now).sql
 
 
-def analyse(sql: str, schema: Schema, *, now: datetime | None = None) -> Analysis:
-    """As `to_duckdb`, with the result's columns. `now` is the moment at which the query is said to begin."""
+def analyse(
+    sql: str, schema: Schema, *, now: datetime | None = None, views: Collection[str] = ()
+) -> Analysis:
+    """As `to_duckdb`, with the result's columns.
+
+    `now` is the moment at which the query is said to begin. `views` are the names in the schema that are
+    views: their columns are computed, so that a double in them may be NaN.
+    """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     began = moment.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
-    translation = _Translation(sql, schema, began)
+    translation = _Translation(sql, schema, began, views)
     query = parse(sql)
     refuse_what_is_not_understood(sql, query)
     written, columns = translation.query(query, Context())
@@ -72,12 +78,13 @@ def analyse(sql: str, schema: Schema, *, now: datetime | None = None) -> Analysi
 
 
 class _Translation(Expressions):
-    def __init__(self, text: str, schema: Schema, began: str) -> None:
+    def __init__(self, text: str, schema: Schema, began: str, views: Collection[str]) -> None:
         super().__init__(text, began)
         self._tables = {
             table.lower(): {column.lower(): from_hive(kind) for column, kind in columns.items()}
             for table, columns in schema.items()
         }
+        self._views = frozenset(views)
         self.reads: set[str] = set()
         self._named = 0
 
@@ -396,7 +403,8 @@ class _Translation(Expressions):
             self.reads.add(name)
             inner = name
             columns = [
-                Column(column, kind, column, is_stored=True) for column, kind in self._tables[name].items()
+                Column(column, kind, column, is_stored=name not in self._views)
+                for column, kind in self._tables[name].items()
             ]
         else:
             raise self.wrong(

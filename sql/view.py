@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,18 @@ class View:
             return _read(path)
         except SqlError as error:
             raise SqlError(f"{path}: {error}") from error
+
+
+def in_order(views: Iterable[View]) -> list[View]:
+    """Views so that each stands after those that it reads."""
+    by_name = {view.name: view for view in views}
+    sorter = TopologicalSorter({name: sorted(view.reads & by_name.keys()) for name, view in by_name.items()})
+    try:
+        return [by_name[name] for name in sorter.static_order()]
+    except CycleError as error:
+        raise SqlError(
+            f"The views {' → '.join(error.args[1])} read each other: take one of them out."
+        ) from error
 
 
 def glue_properties(view: View, *, database: str, catalog: str = CATALOG) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sql.errors import SqlError
-from sql.gate import check, in_order
-from sql.view import View
+from sql.gate import check
+from sql.view import View, in_order
 
 SCHEMA = {"events": {"sensor": "string", "celsius": "double", "at": "timestamp", "dt": "string"}}
 GOOD = """-- one row per sensor

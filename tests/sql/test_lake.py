@@ -188,6 +188,13 @@ def test_views_over_views_are_answered(run: Path) -> None:
     assert lake.stale_views() == []
 
 
+def test_nan_in_a_view_is_compared_as_athena_does(run: Path) -> None:
+    sql = "select cast(0e0 / 0e0 as double) as odd"
+    (run / "catalog.json").write_text(json.dumps([view("nan", sql, column("odd", "double"))]))
+
+    assert Lake(run).query("select count(*) from nan where odd > 1").rows == [(0,)]
+
+
 def test_files_that_come_later_are_seen(run: Path) -> None:
     lake = Lake(run)
     assert lake.query("select count(*) from silent").rows == [(0,)]

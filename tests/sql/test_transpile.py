@@ -207,6 +207,7 @@ REFUSED: list[tuple[str, str]] = [
     ("select random()", "random() is not among"),
     ("select lower(distinct sensor) from readings", "not an aggregate"),
     ("select lower(sensor) over () from readings", "not an aggregate"),
+    ("select array_agg(bad order by 1) from readings", "A constant orders nothing"),
     ("select row_number() from readings", "needs over"),
     ("select lag(bad) over () from readings", "needs an order by"),
     ("select lag(bad, -1) over (order by bad) from readings", "whole number written out"),

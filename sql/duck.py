@@ -7,6 +7,7 @@ A macro stands here when Athena's function needs its argument more than once; wh
 from __future__ import annotations
 
 import re
+import textwrap
 
 import duckdb
 
@@ -186,10 +187,10 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
 
 def explained(error: duckdb.Error) -> SqlError:
     """What DuckDB said, as a sentence for the analyst."""
-    first = str(error).split("\n\n")[0].replace("\n", " ").strip()
-    made = re.search(rf"string '{_MARK}(.*)' to INT32", first)
+    made = re.search(rf"string '{_MARK}(.*)' to INT32", str(error), re.DOTALL)
     if made is not None:
-        return SqlError(made.group(1))
+        return SqlError(textwrap.shorten(made.group(1), 400, placeholder=" …"))
+    first = " ".join(str(error).split("\n\n")[0].split())
     if "Division by zero" in first:
         return SqlError(
             "A division by zero: guard the divisor with nullif(divisor, 0), or put try(…) around it."

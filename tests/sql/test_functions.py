@@ -876,6 +876,15 @@ def test_value_that_athena_refuses_stops_the_query_with_a_sentence(
         asked(f"select {expression} as v")
 
 
+def test_sentence_stays_one_line_whatever_the_value_is(query: Query) -> None:
+    with pytest.raises(SqlError, match="cannot be cast to bigint") as refused:
+        query("select cast('it''s\n\nlong ' || rpad('', 5000, 'x ') as bigint)")
+
+    assert "\n" not in str(refused.value)
+    assert "It is: it's long" in str(refused.value)
+    assert len(str(refused.value)) <= 400
+
+
 def test_every_allowed_function_has_a_test_of_its_meaning() -> None:
     tested = " ".join([case[0] for case in SCALARS] + [case[0] for case in ROWS])
 

@@ -41,29 +41,11 @@ def failure(sentence: str, to: SqlType, *, about: str = "") -> str:
 
 
 # Java's Character.isWhitespace, which is what Athena's trim() takes off; DuckDB's takes off blanks only.
-_WHITESPACE = (
-    " || ".join(
-        f"chr({code})"
-        for code in (
-            9,
-            10,
-            11,
-            12,
-            13,
-            28,
-            29,
-            30,
-            31,
-            32,
-            0x1680,
-            *range(0x2000, 0x2007),
-            0x2008,
-            0x2009,
-            0x200A,
-        )
-    )
-    + " || chr(8232) || chr(8233) || chr(8287) || chr(12288)"
+_BLANK_CODES = (
+    *(*range(9, 14), *range(28, 33), 0x1680, *range(0x2000, 0x2007), *range(0x2008, 0x200B)),
+    *(0x2028, 0x2029, 0x205F, 0x3000),
 )
+_WHITESPACE = " || ".join(f"chr({code})" for code in _BLANK_CODES)
 
 _CUT_OFF = (
     "The text begins like JSON and is not whole; what Athena finds in it depends on where it breaks off."

@@ -62,9 +62,7 @@ class ParquetDelivery(Construct):
         role = iam.Role(
             self,
             "Role",
-            assumed_by=iam.ServicePrincipal(
-                "firehose.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": stack.account}}
-            ),
+            assumed_by=iam.ServicePrincipal("firehose.amazonaws.com"),
             description=f"Firehose writes the table {table.name}",
         )
         for under in (prefix, errors):

@@ -39,7 +39,7 @@ class Source(Construct):
             ),
             description=f"The rule of {source.topic} puts into the stream of {pipeline.name}",
         )
-        stream.grant_put(role, "kinesis:PutRecord", "kinesis:PutRecords")
+        stream.grant_put(role, "kinesis:PutRecord")
         lake.grant(role, "s3:PutObject", under=errors)
         rule = iot.CfnTopicRule
         topic_rule = iot.CfnTopicRule(

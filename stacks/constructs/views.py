@@ -59,4 +59,4 @@ class Views(Construct):
         }
         for view in views.values():
             for name in sorted(view.reads & made.keys()):
-                made[view.name].add_dependency(made[name])
+                made[view.name].add_resource_dependency(made[name])

@@ -11,8 +11,7 @@ from constructs import Construct
 from lambdas.alerting.saved_query import DATABASE
 from pipelines.discovery import nearest
 from sql.errors import SqlError
-from sql.gate import in_order
-from sql.view import View, glue_properties
+from sql.view import View, glue_properties, in_order
 
 
 class Views(Construct):

@@ -67,11 +67,12 @@ def run_query(arguments: argparse.Namespace) -> int:
     from sql.lake import Lake, render
 
     try:
-        answer = Lake(RunFolder.latest().path).query(arguments.sql)
+        run = RunFolder.latest()
+        answer = Lake(run.path, now=run.ended).query(arguments.sql)
     except (NoRun, SqlError) as error:
         print(error, file=sys.stderr)
         return USER_ERROR
-    print(render(answer, csv=arguments.csv))
+    print(render(answer, csv=arguments.csv).rstrip("\n"))
     return 0
 
 

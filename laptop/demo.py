@@ -57,6 +57,7 @@ def _demo(names: list[str], terminal: Terminal, *, seconds: float, seed: int, st
             terminal.stage("keeping the lake")
             run.keep()
             played, messages, troubles = run.played, run.messages, run.troubles()
+            ended = cloud.clock.now
     views = {
         name: [path.stem for path in sorted((discovery.ROOT / name / "views").glob("*.sql"))]
         for name in names
@@ -68,8 +69,9 @@ def _demo(names: list[str], terminal: Terminal, *, seconds: float, seed: int, st
         messages=messages,
         troubles=troubles,
         views=views,
+        ended=ended,
     )
-    folder.finish(as_summary(gathered, start=start, seconds=seconds, seed=seed))
+    folder.finish(as_summary(gathered, start=start, seconds=seconds, seed=seed, ended=ended))
     terminal.closing(gathered)
     terminal.stage(f'the run is in {folder.path}; ask it: .venv/bin/python freshet.py query "show tables"')
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from laptop.messages import Message
@@ -78,9 +79,10 @@ def gather(
     messages: Sequence[Message],
     troubles: Mapping[str, Mapping[str, int]],
     views: Mapping[str, Sequence[str]],
+    ended: float,
 ) -> list[Figures]:
     """The figures of each pipeline, from the run's lake and messages."""
-    lake = Lake(folder.path)
+    lake = Lake(folder.path, now=datetime.fromtimestamp(ended, UTC))
     every = incidents_of(lake)
     channels: dict[str, Counter[str]] = {name: Counter() for name in records}
     for message in messages:

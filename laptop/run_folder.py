@@ -48,6 +48,11 @@ class RunFolder:
     def lake(self) -> Path:
         return self.path / "lake"
 
+    @property
+    def ended(self) -> datetime:
+        """When the run ended by its simulated clock: what a question about it means by now."""
+        return datetime.fromtimestamp(self.read_json("summary.json")["ended"], UTC)
+
     def write_json(self, name: str, value: Any) -> None:
         (self.path / name).write_text(json.dumps(value, indent=1, ensure_ascii=False))
 

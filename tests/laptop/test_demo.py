@@ -1,7 +1,9 @@
 """The whole way, as its users go it: an hour of every pipeline, a folder added, a run that was killed."""
 
+import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -43,7 +45,7 @@ class Demo:
     def ask(self, sql: str) -> list[list[str]]:
         answer = freshet(HOUSE, self.runs, "query", "--csv", sql)
         assert answer.returncode == 0, answer.stderr
-        return [line.split(",") for line in answer.stdout.splitlines()[1:]]
+        return list(csv.reader(answer.stdout.splitlines()))[1:]
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +132,32 @@ def test_text_to_a_registered_mobile_has_no_name_and_no_health_value(demo: Demo)
 def test_closing_table_is_printed(demo: Demo) -> None:
     for words in ("records sent", "late events", "quarantined", "Parquet files", "alerts by SMS", "rows of"):
         assert words in demo.done.stdout
+
+
+def readme_questions() -> list[list[str]]:
+    """The words of each `freshet query` command that the README shows."""
+    lines = (HOUSE / "README.md").read_text().splitlines()
+    return [
+        shlex.split(line)[2:]
+        for line in lines
+        if line.strip().startswith(".venv/bin/python freshet.py query")
+    ]
+
+
+@pytest.mark.parametrize("words", readme_questions(), ids=" ".join)
+def test_question_of_the_readme_is_answered(demo: Demo, words: list[str]) -> None:
+    answer = freshet(HOUSE, demo.runs, *words)
+
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout
+
+
+def test_readme_says_what_make_can_do() -> None:
+    text = (HOUSE / "README.md").read_text()
+    targets = {line.split(":")[0] for line in (HOUSE / "Makefile").read_text().splitlines() if ": " in line}
+
+    assert {"demo", "test", "check", "help"} <= targets
+    assert all(f"make {target}" in text for target in ("demo", "test", "check", "help"))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +256,7 @@ def test_fourth_folder_is_deployed_fed_alerted_on_and_queried(house_with_doors: 
     asked = freshet(
         house_with_doors, tmp_path, "query", "--csv", "select door_id, openings from doors_by_use"
     )
-    assert asked.stdout.splitlines()[1:] == ["d1,300"]
+    assert asked.stdout.splitlines()[1:] == ['"d1","300"']
 
 
 @pytest.mark.parametrize("stage", ["deploying", "playing", "keeping the lake"])

@@ -165,6 +165,17 @@ def test_json_lines_are_read_by_the_declared_columns(run: Path) -> None:
     ]
 
 
+def test_count_of_a_single_file_is_taken_from_its_footer(tmp_path: Path) -> None:
+    (tmp_path / "catalog.json").write_text(json.dumps([table("one", column("a", "bigint"))]))
+    folder = tmp_path / "lake" / "events" / "one" / "dt=2026-11-22-05"
+    folder.mkdir(parents=True)
+    duckdb.execute("copy (select 7::bigint as a) to ? (format parquet)", [str(folder / "only.parquet")])
+
+    answer = Lake(tmp_path).query("select count(a) from one")
+
+    assert (answer.rows, answer.bytes_scanned) == ([(1,)], 0)
+
+
 def test_partition_that_is_not_asked_is_not_read(run: Path) -> None:
     lake = Lake(run)
     (run / "lake" / "events" / "readings" / "dt=2026-11-22-06" / "new.parquet").touch()

@@ -38,7 +38,7 @@ class LakeStack(cdk.Stack):
         self.key = kms.Key(
             self,
             "Key",
-            description="Freshet: streams, lake, state, references, incidents and alerts",
+            description="Freshet: streams, lake, state, references and topics",
             enable_key_rotation=True,
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )

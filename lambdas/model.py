@@ -25,6 +25,7 @@ from lambdas.columns import (
     Predicate,
     Text,
     Timestamp,
+    Unfit,
     Value,
 )
 
@@ -279,8 +280,8 @@ class Format(Protocol):
 
     def recognises(self, data: bytes) -> bool: ...
 
-    def read(self, data: bytes) -> Iterator[Mapping[str, Any]]:
-        """The record's objects in order; raises `Unfit` with a sentence where one cannot be read."""
+    def read(self, data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
+        """The record's objects in order; in place of one that cannot be read an `Unfit` with a sentence."""
         ...
 
 

@@ -143,7 +143,7 @@ QUARANTINE = Table(
             "field", "string", "the column that did not fit; empty where the record itself could not be read"
         ),
         TableColumn("value", "string", "what stood there; empty for a private column"),
-        TableColumn("data", "string", "the record's bytes, base64"),
+        TableColumn("data", "string", "the record's bytes, base64; in the row of its first bad part only"),
         TableColumn("partition_key", "string", "the record's partition key"),
         *PROVENANCE,
     ),

@@ -24,22 +24,25 @@ class Csv:
     def recognises(self, data: bytes) -> bool:
         return data.lstrip()[:1] not in (b"{", b"[", b"")
 
-    def read(self, data: bytes) -> Iterator[Mapping[str, Any]]:
+    def read(self, data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
         try:
             text = data.decode()
         except UnicodeDecodeError as error:
-            raise Unfit(f"the record is not UTF-8 text (byte {error.start})") from None
+            yield Unfit(f"the record is not UTF-8 text (byte {error.start})")
+            return
         try:
             for values in csv.reader(text.splitlines(), delimiter=self.delimiter):
-                if len(values) != len(self.columns):
-                    raise Unfit(
-                        f"the line has {len(values)} values, {', '.join(c.name for c in self.columns)} are "
-                        "expected"
-                    )
-                yield {
-                    column.source: value.strip()
-                    for column, value in zip(self.columns, values, strict=True)
-                    if value.strip()
-                }
+                yield self._part(values)
         except csv.Error as error:
-            raise Unfit(f"the record is not CSV: {error}") from None
+            yield Unfit(f"the record is not CSV: {error}")
+
+    def _part(self, values: Sequence[str]) -> Mapping[str, Any] | Unfit:
+        if len(values) != len(self.columns):
+            found = f"{len(values)} value{'' if len(values) == 1 else 's'}"
+            wanted = ", ".join(column.name for column in self.columns)
+            return Unfit(f"the line has {found}, {len(self.columns)} are expected: {wanted}")
+        return {
+            column.source: value.strip()
+            for column, value in zip(self.columns, values, strict=True)
+            if value.strip()
+        }

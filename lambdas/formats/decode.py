@@ -44,10 +44,13 @@ class Decoder:
         index = 0
         try:
             for part in self._format(data).read(data):
-                yield self._row(part, arrival_ms, sequence, index)
+                if isinstance(part, Unfit):
+                    yield Unreadable(index, sentence(str(part)))
+                else:
+                    yield self._row(part, arrival_ms, sequence, index)
                 index += 1
-        except Unfit as unfit:
-            yield Unreadable(index, sentence(str(unfit)))
+            if not index:
+                yield Unreadable(0, "The record holds no event.")
         except (ValueError, RecursionError) as error:
             # A parser's own refusal (a line beyond its limit, nesting beyond its depth) is a bad record,
             # not our fault.

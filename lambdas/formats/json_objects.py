@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ class Json:
     def recognises(self, data: bytes) -> bool:
         return data.lstrip()[:1] in (b"{", b"[", b"")
 
-    def read(self, data: bytes) -> Iterator[Mapping[str, Any]]:
+    def read(self, data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -28,33 +29,68 @@ class Json:
         yield from objects(value)
 
 
-def objects(value: Any) -> Iterator[Mapping[str, Any]]:
+def objects(value: Any) -> Iterator[Mapping[str, Any] | Unfit]:
     for each in value if isinstance(value, list) else [value]:
-        if not isinstance(each, dict):
-            raise Unfit(f"the record is {kind(each)}, a JSON object is expected")
-        yield each
+        yield (
+            each
+            if isinstance(each, dict)
+            else Unfit(f"the record is {kind(each)}, a JSON object is expected")
+        )
 
 
-def several(data: bytes) -> Iterator[Mapping[str, Any]]:
-    """Objects set apart by nothing, blanks or line breaks; what comes before a broken one is read."""
+def several(data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
+    """Objects a line each, where a broken line spoils no other; or set apart by nothing or blanks, where what
+    comes before a broken one is read.
+    """
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    if len(lines) > 1 and is_json(lines[0]):
+        for line in lines:
+            try:
+                value = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                yield from one_by_one(line)
+            else:
+                yield from objects(value)
+    else:
+        yield from one_by_one(data)
+
+
+def is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def one_by_one(data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise Unfit(f"the record is not UTF-8 text (byte {error.start})") from None
-    decoder, at, end = json.JSONDecoder(), 0, len(text.rstrip())
+        yield Unfit(f"the record is not UTF-8 text (byte {error.start})")
+        return
+    at, end = 0, len(text.rstrip())
     if not end:
-        raise Unfit("the record is empty")
+        yield Unfit("the record is empty")
     while at < end:
-        at += len(text[at:]) - len(text[at:].lstrip())
+        blanks = BLANKS.match(text, at)
+        assert blanks is not None  # it matches nothing, too
         try:
-            value, at = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise Unfit(f"the record is not JSON: {error.msg} at character {error.pos + 1}") from None
-        try:
+            value, at = DECODER.raw_decode(text, blanks.end())
             json.dumps(value, ensure_ascii=False).encode()
+        except json.JSONDecodeError as error:
+            yield Unfit(f"the record is not JSON: {error.msg} at character {error.pos + 1}")
+            return
         except UnicodeEncodeError:
             # Python reads it; neither the lake nor the state log could be given it.
-            raise Unfit(
-                "the record holds half of a character pair, as \\ud800 alone, which is no text"
-            ) from None
+            yield Unfit("the record holds half of a character pair, as \\ud800 alone, which is no text")
+            return
         yield from objects(value)
+
+
+def refuse(constant: str) -> Any:
+    raise json.JSONDecodeError(f"{constant} is no JSON number", constant, 0)
+
+
+BLANKS = re.compile(r"\s*")
+DECODER = json.JSONDecoder(parse_constant=refuse)

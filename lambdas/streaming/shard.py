@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from lambdas.columns import lake_time
@@ -212,7 +213,7 @@ class Shard:
         """Takes over what was saved: a base or none, then the changes after it in order."""
         lanes = {lane.detector.name: lane for lane in self._lanes}
         strangers: dict[str, dict[str, Any]] = {}
-        for saved in [*([] if base is None else [base]), *changes]:
+        for saved in chain([] if base is None else [base], changes):
             self.sequence = int(saved["sequence"])
             self._newest, self._arrived, self.watermark = (
                 saved["newest"],

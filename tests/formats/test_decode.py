@@ -1,0 +1,198 @@
+"""One verdict on a record's bytes: what is a row, and what cannot be read and why."""
+
+import json
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lambdas.columns import Boolean, Double, Integer, Text, Timestamp
+from lambdas.columns import Json as JsonText
+from lambdas.formats.csv_line import Csv
+from lambdas.formats.decode import Decoder, Unreadable
+from lambdas.formats.json_objects import Json
+from lambdas.model import Event, Pipeline, Row, seconds
+
+ARRIVAL = 1_769_853_600_000  # 2026-01-31 10:00:00 UTC
+
+
+class Reading(Event, key="sensor_id", time="at", id="reading_id"):
+    reading_id = Text("one for each reading")
+    sensor_id = Text("which sensor", source="sensor.id")
+    celsius = Double("of the air")
+    number = Integer("a count")
+    is_open = Boolean("whether the door is open")
+    owner = Double("the owner's own number", private=True)
+    raw = JsonText("all that the sensor said")
+    at = Timestamp("when")
+    sent_at = Timestamp("when it was sent", form="milliseconds")
+
+
+DECODER = Decoder(
+    Pipeline(
+        about="a test's",
+        event=Reading,
+        detectors=[],
+        formats=[Json(), Csv([Reading.reading_id, Reading.sensor_id, Reading.celsius])],
+        ahead=seconds(60),
+        name="test",
+    )
+)
+
+
+def decoded(data: bytes | str) -> list[Row | Unreadable]:
+    return list(DECODER.decode(data.encode() if isinstance(data, str) else data, ARRIVAL, sequence=7))
+
+
+def a_reading(**more: object) -> str:
+    return json.dumps({"reading_id": "r1", "sensor": {"id": "s1"}, **more})
+
+
+def value_of(name: str, given: object) -> object:
+    (row,) = decoded(a_reading(**{name: given}))
+    assert isinstance(row, Row), row
+    return row.values[name]
+
+
+def reason_of(data: bytes | str) -> str:
+    (part,) = decoded(data)
+    assert isinstance(part, Unreadable), part
+    return part.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "given_value", "expected"),
+    [
+        ("celsius", 20, 20.0),
+        ("celsius", "20.5", 20.5),
+        ("celsius", None, None),
+        ("number", 3.0, 3),
+        ("number", "3", 3),
+        ("number", 2**63 - 1, 2**63 - 1),
+        ("is_open", True, True),
+        ("is_open", "false", False),
+        ("raw", {"a": [1, 2]}, '{"a":[1,2]}'),
+        ("at", "2026-01-31T10:00:00Z", 1_769_853_600.0),
+        ("at", "2026-01-31T19:00:00.250+09:00", 1_769_853_600.25),
+        ("at", "2026-01-31 10:00:00", 1_769_853_600.0),
+        ("sent_at", 1_769_853_600_250, 1_769_853_600.25),
+        ("sent_at", "1769853600250", 1_769_853_600.25),
+    ],
+)
+def test_value_that_fits_is_read(name: str, given_value: object, expected: object) -> None:
+    assert value_of(name, given_value) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "given_value", "reason"),
+    [
+        ("reading_id", 7, "reading_id is a number, text is expected."),
+        ("reading_id", None, "reading_id is missing."),
+        ("sensor", {}, "sensor.id is missing."),
+        ("sensor", {"id": ["s"]}, "sensor.id is a list, text is expected."),
+        ("celsius", "warm", "celsius is text that is not a number."),
+        ("celsius", "1_0", "celsius is text that is not a number."),
+        ("celsius", True, "celsius is true or false, a number is expected."),
+        ("celsius", "inf", "celsius is not a finite number."),
+        ("celsius", 10**400, "celsius is not a finite number."),
+        ("number", 1.5, "number is a number, a whole number is expected."),
+        ("number", 2**63, "number is a whole number of more than 64 bits."),
+        ("is_open", 1, "is_open is a number, true or false is expected."),
+        ("at", 5, "at is a number, an ISO 8601 time such as 2026-01-31T10:00:00Z is expected."),
+        ("at", "yesterday", "at is not an ISO 8601 time such as 2026-01-31T10:00:00Z."),
+        ("at", "1969-12-31T00:00:00Z", "at is a time outside the years 1970 to 2199."),
+        ("at", "2026-01-31T10:01:01Z", "at is 61 s ahead of the record's arrival."),
+        ("at", "2027-01-31T10:00:00Z", "at is 365 days ahead of the record's arrival."),
+        ("sent_at", "soon", "sent_at is text that is not a number."),
+    ],
+)
+def test_value_that_does_not_fit_says_why(name: str, given_value: object, reason: str) -> None:
+    assert reason_of(a_reading(**{name: given_value})) == reason
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "The record is empty."),
+        (b"  \n ", "The record is empty."),
+        (b"[]", "The record holds no event."),
+        (b"7", "The line has 1 value, 3 are expected: reading_id, sensor_id, celsius."),
+        (b"[7]", "The record is a number, a JSON object is expected."),
+        (b'{"reading_id": ', "The record is not JSON: Expecting value at character 16."),
+        (b'{"celsius": NaN}', "The record is not JSON: NaN is no JSON number at character 1."),
+        (
+            b'{"a": "\\ud800"}',
+            r"The record holds half of a character pair, as \ud800 alone, which is no text.",
+        ),
+        (b'{"a": "\xff"}', "The record is not UTF-8 text (byte 7)."),
+        (b"a,b\xff,3", "The record is not UTF-8 text (byte 3)."),
+    ],
+)
+def test_record_that_cannot_be_read_says_why(data: bytes, reason: str) -> None:
+    assert reason_of(data) == reason
+
+
+def test_event_without_a_time_has_its_arrivals() -> None:
+    (row,) = decoded(b"r1,s1,20.5")
+
+    assert isinstance(row, Row)
+    assert (row.time, row.values["at"], row.arrival) == (1_769_853_600.0,) * 3
+
+
+def test_private_value_that_does_not_fit_is_not_shown() -> None:
+    (part,) = decoded(a_reading(owner="Jane"))
+
+    assert isinstance(part, Unreadable)
+    assert (part.field, part.value, "Jane" in part.reason) == ("owner", "", False)
+
+
+@pytest.mark.parametrize(
+    "joined",
+    [b"%s\n%s\n", b"%s%s", b"[%s,%s]", b" %s \n\n %s", b"%s\t%s"],
+    ids=lambda joined: joined.decode(),
+)
+def test_several_objects_in_one_record_are_so_many_events(joined: bytes) -> None:
+    parts = decoded(joined % (a_reading().encode(), a_reading(number=2).encode()))
+
+    assert [(part.index, part.values["number"]) for part in parts if isinstance(part, Row)] == [
+        (0, None),
+        (1, 2),
+    ]
+
+
+def test_broken_line_spoils_no_other() -> None:
+    parts = decoded("\n".join([a_reading(number=1), '{"broken', a_reading(number=3)]))
+
+    assert [part.values["number"] if isinstance(part, Row) else part.reason[:22] for part in parts] == [
+        1,
+        "The record is not JSON",
+        3,
+    ]
+
+
+def test_wrong_line_of_csv_spoils_no_other() -> None:
+    parts = decoded("r1,s1,1\nr2,s1\nr3,s1,3")
+
+    assert [part.values["celsius"] if isinstance(part, Row) else part.index for part in parts] == [
+        1.0,
+        1,
+        3.0,
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    data=st.one_of(st.binary(max_size=200), st.text(alphabet='{}[]",:1e-.\\\n \t\x00ntufals', max_size=120))
+)
+@example(data=b"[" * 100_000)
+@example(data=b'{"a":' * 100_000)
+@example(data=b'{"reading_id":"r","sensor":{"id":"s"},"celsius":1e999}')
+@example(data=b"9" * 5_000)
+@example(data=b'{"number":' + b"9" * 5_000 + b"}")
+@example(data=b'"' + b"a" * 140_000)
+def test_any_bytes_are_events_or_have_a_reason(data: bytes | str) -> None:
+    parts = decoded(data)
+
+    assert parts
+    assert [part.index for part in parts] == list(range(len(parts)))
+    assert all(isinstance(part, Row) or part.reason.endswith(".") for part in parts)

@@ -32,7 +32,8 @@ class Csv:
             return
         try:
             for values in csv.reader(text.splitlines(), delimiter=self.delimiter):
-                yield self._part(values)
+                if values:  # a blank line is none
+                    yield self._part(values)
         except csv.Error as error:
             yield Unfit(f"the record is not CSV: {error}")
 

@@ -30,12 +30,12 @@ class Json:
 
 
 def objects(value: Any) -> Iterator[Mapping[str, Any] | Unfit]:
-    for each in value if isinstance(value, list) else [value]:
-        yield (
-            each
-            if isinstance(each, dict)
-            else Unfit(f"the record is {kind(each)}, a JSON object is expected")
-        )
+    parts = value if isinstance(value, list) else [value]
+    if not any(isinstance(part, dict) for part in parts):
+        what = "a list without an object" if isinstance(value, list) else kind(value)
+        parts = [Unfit(f"the record is {what}, a JSON object is expected")]
+    for part in parts:
+        yield part if isinstance(part, dict | Unfit) else Unfit(f"the list holds {kind(part)} beside objects")
 
 
 def several(data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:

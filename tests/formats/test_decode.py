@@ -115,9 +115,11 @@ def test_value_that_does_not_fit_says_why(name: str, given_value: object, reason
     [
         (b"", "The record is empty."),
         (b"  \n ", "The record is empty."),
-        (b"[]", "The record holds no event."),
+        (b"[]", "The record is a list without an object, a JSON object is expected."),
+        (b"text", "The line has 1 value, 3 are expected: reading_id, sensor_id, celsius."),
+        (b'["a", "b"]', "The record is a list without an object, a JSON object is expected."),
         (b"7", "The line has 1 value, 3 are expected: reading_id, sensor_id, celsius."),
-        (b"[7]", "The record is a number, a JSON object is expected."),
+        (b"[7]", "The record is a list without an object, a JSON object is expected."),
         (b'{"reading_id": ', "The record is not JSON: Expecting value at character 16."),
         (b'{"celsius": NaN}', "The record is not JSON: NaN is no JSON number at character 1."),
         (
@@ -170,8 +172,8 @@ def test_broken_line_spoils_no_other() -> None:
     ]
 
 
-def test_wrong_line_of_csv_spoils_no_other() -> None:
-    parts = decoded("r1,s1,1\nr2,s1\nr3,s1,3")
+def test_wrong_line_of_csv_spoils_no_other_and_a_blank_one_is_none() -> None:
+    parts = decoded("r1,s1,1\nr2,s1\n\nr3,s1,3\n")
 
     assert [part.values["celsius"] if isinstance(part, Row) else part.index for part in parts] == [
         1.0,

@@ -211,6 +211,7 @@ pipeline = Pipeline(
 
 DOOR_TRAFFIC = """
 import json
+from collections.abc import Iterator
 
 from pipelines.traffic import Sent
 

@@ -253,7 +253,7 @@ def test_fourth_folder_is_deployed_fed_alerted_on_and_queried(house_with_doors: 
     done = freshet(house_with_doors, tmp_path, "demo", "doors", "--minutes", "5")
     assert done.returncode == 0, done.stderr
 
-    assert "[HIGH] doors d1: stood open" in done.stdout
+    assert "[HIGH] doors door d1: stood open" in done.stdout
     asked = freshet(
         house_with_doors, tmp_path, "query", "--csv", "select door_id, openings from doors_by_use"
     )

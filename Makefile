@@ -20,7 +20,7 @@ demo: .venv/runtime ## play a day of traffic through the deployed templates on t
 	$(BIN)/python freshet.py demo
 
 test: .venv/dev ## run every test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: .venv/dev ## run every gate: style, types, layers, templates, SQL
 	$(BIN)/ruff check

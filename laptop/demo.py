@@ -8,12 +8,13 @@ from contextlib import closing
 from rich.console import Console
 
 from lambdas.columns import DeclarationError
+from laptop.assembly import SynthError, assembly
 from laptop.clock import Clock
 from laptop.cloud import Cloud
 from laptop.figures import as_summary, gather
 from laptop.policies import PolicyError
 from laptop.resources import DeployError
-from laptop.run import Run, SynthError, merged, synthesize, traffic_of
+from laptop.run import Run, merged, traffic_of
 from laptop.run_folder import RunFolder
 from laptop.services import NotHonoured
 from laptop.terminal import Terminal
@@ -42,10 +43,10 @@ def _demo(names: list[str], terminal: Terminal, *, seconds: float, seed: int, st
     folder = RunFolder.new()
     terminal.stage(f"synthesizing the app with {', '.join(names)}")
     settings = {"pipelines": names, "recipients": RECIPIENTS}
-    synthesize(folder.cdk_out, {"freshet": settings, "bundle": "false"})
+    cdk_out = assembly({"freshet": settings})
     with Cloud(Clock(start)) as cloud:
         terminal.stage("deploying its templates into the laptop's AWS")
-        cloud.deploy(folder.cdk_out)
+        cloud.deploy(cdk_out)
         terminal.stage(f"{len(cloud.resources)} resources deployed; playing {seconds / 60:g} min of traffic")
         with closing(Run(cloud, folder, terminal.steps())) as run:
             for name in names:

@@ -6,15 +6,11 @@ import heapq
 import importlib
 import itertools
 import json
-import os
-import subprocess
-import sys
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Any  # a template's properties are as mixed as JSON
 from urllib.parse import urlsplit
 
@@ -29,17 +25,13 @@ from laptop.kinesis import Kinesis
 from laptop.mapping import EventSourceMappings
 from laptop.messages import Mailbox, Message
 from laptop.resources import Resource
-from laptop.run_folder import HOUSE, RunFolder
+from laptop.run_folder import RunFolder
 from laptop.schedule import Scheduler
 from pipelines.traffic import Sent
 
 STEP = 1.0  # simulated seconds between two looks at every service; batches wait for seconds, not less
 QUIET = 45 * 60.0  # simulated seconds after the last record, in which windows close and incidents resolve
 QUIET_STEP = 15.0
-
-
-class SynthError(RuntimeError):
-    """The app could not be synthesized; the message is what it said."""
 
 
 @dataclass
@@ -57,19 +49,6 @@ class Played:
 
     records: Counter[str] = field(default_factory=Counter)
     labels: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-
-
-def synthesize(folder: Path, context: Mapping[str, Any]) -> None:
-    """Runs the app as `cdk deploy` does, without fetching the functions' layer."""
-    environment = os.environ | {
-        "CDK_OUTDIR": str(folder.resolve()),
-        "CDK_CONTEXT_JSON": json.dumps(dict(context)),
-        "PYTHONPATH": str(HOUSE),
-    }
-    command = [sys.executable, str(HOUSE / "app.py")]
-    done = subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own app
-    if done.returncode:
-        raise SynthError(done.stderr.strip() or f"app.py ended with {done.returncode}")
 
 
 class Run:

@@ -20,7 +20,7 @@ class NoRun(LookupError):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`lake/` as in S3, `catalog.json`, `messages.json`, `summary.json`, `functions.log`, `cdk.out/`."""
+    """`lake/` as in S3, `catalog.json`, `messages.json`, `summary.json`, `functions.log`."""
 
     path: Path
 
@@ -39,10 +39,6 @@ class RunFolder:
         if not pointer.is_file() or not (runs / pointer.read_text().strip() / "summary.json").is_file():
             raise NoRun(f"There is no finished run in {runs}. Make one with: make demo")
         return cls(runs / pointer.read_text().strip())
-
-    @property
-    def cdk_out(self) -> Path:
-        return self.path / "cdk.out"
 
     @property
     def lake(self) -> Path:

@@ -17,7 +17,7 @@ PAYLOAD = ("Actions", "AwsIotSqlVersion", "ErrorAction", "RuleDisabled", "Sql")
 SELECT_ALL = re.compile(r"\s*SELECT\s+\*\s+FROM\s+'([^']+)'\s*", re.IGNORECASE)
 SUBSTITUTION = re.compile(r"\$\{\s*([^}]*?)\s*\}")
 PARSE_TIME = re.compile(r"""parse_time\(["']([^"']*)["'], timestamp\(\)\)""")
-KNOWN = re.compile(r"(clientId|newuuid|timestamp|topic)\(\)|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+KNOWN = re.compile(r"(?i:clientid|newuuid|timestamp|topic)\(\)|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 class Iot:
@@ -58,7 +58,7 @@ class Rule:
         for expression in SUBSTITUTION.findall(self._to["PartitionKey"] + self._errors["Key"]):
             if not KNOWN.fullmatch(expression) and not PARSE_TIME.fullmatch(expression):
                 raise NotHonoured(
-                    f"{where} substitutes ${{{expression}}}; the laptop's AWS knows clientId(), newuuid(), "
+                    f"{where} substitutes ${{{expression}}}; the laptop's AWS knows clientid(), newuuid(), "
                     "parse_time(pattern, timestamp()), timestamp(), topic() and a field's path. Use these."
                 )
         self._is_enabled = not rule.get("RuleDisabled", False)
@@ -88,9 +88,9 @@ class Rule:
     def _value(self, expression: str, topic: str, payload: bytes, client_id: str) -> str:
         """Raise LookupError for a field that the payload does not have."""
         now = str(round(self._cloud.clock.now * 1000))
-        known = {"clientId()": client_id, "newuuid()": str(uuid4()), "timestamp()": now, "topic()": topic}
-        if expression in known:
-            return known[expression]
+        known = {"clientid()": client_id, "newuuid()": str(uuid4()), "timestamp()": now, "topic()": topic}
+        if expression.lower() in known:
+            return known[expression.lower()]
         if moment := PARSE_TIME.fullmatch(expression):
             return java_time(self._cloud.clock.now, moment[1])
         try:

@@ -80,6 +80,8 @@ def glue_properties(view: View, *, database: str, catalog: str = CATALOG) -> dic
         "Name": view.name,
         "Description": view.comment,
         "TableType": "VIRTUAL_VIEW",
+        # Athena wants the list even where it is empty; one left out is null to it.
+        "PartitionKeys": [],
         "Parameters": {"presto_view": "true", "comment": "Presto View"},
         "ViewOriginalText": f"/* Presto View: {b64encode(text.encode()).decode()} */",
         "ViewExpandedText": "/* Presto View */",

@@ -40,7 +40,7 @@ class LakeStack(cdk.Stack):
             "Key",
             description="Freshet: streams, lake, state, references and topics",
             enable_key_rotation=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         self._let_alarms_use_key()
         access_logs = s3.Bucket(
@@ -53,7 +53,7 @@ class LakeStack(cdk.Stack):
             enforce_ssl=True,
             minimum_tls_version=1.2,
             lifecycle_rules=[s3.LifecycleRule(id="forget", expiration=cdk.Duration.days(90))],
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         # Versioned: Freshet itself overwrites nothing here, so only what somebody else deleted costs a copy.
         self.lake = PrivateBucket(
@@ -92,6 +92,15 @@ class LakeStack(cdk.Stack):
             database_input=glue.CfnDatabase.DatabaseInputProperty(
                 name=DATABASE,
                 description="Freshet: events by pipeline; findings, incidents and alerts of all",
+                # Where Lake Formation rules by default, a new table would be closed to every role of ours.
+                create_table_default_permissions=[
+                    glue.CfnDatabase.PrincipalPrivilegesProperty(
+                        principal=glue.CfnDatabase.DataLakePrincipalProperty(
+                            data_lake_principal_identifier="IAM_ALLOWED_PRINCIPALS"
+                        ),
+                        permissions=["ALL"],
+                    )
+                ],
             ),
         )
         self.workgroup = Workgroup(self, "Workgroup", name=WORKGROUP, results=self.results)

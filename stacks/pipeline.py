@@ -237,7 +237,7 @@ class PipelineStack(cdk.Stack):
     def _grant_commit(self, role: iam.Role) -> None:
         """What committing to a shard's log and sending its outbox take."""
         state = f"state/{self._pipeline.name}/"
-        self._lake.state.grant(role, "s3:GetObject", "s3:PutObject", under=state)
+        self._lake.state.grant(role, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", under=state)
         self._lake.state.grant_listing(role, under=state)
         self.changes.queue.grant(role, "sqs:SendMessage")
         for kind in SHARD_RESULTS:

@@ -48,7 +48,7 @@ class PrivateBucket(Construct):
             ],
             server_access_logs_bucket=access_logs,
             server_access_logs_prefix=f"{id.lower()}/",
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
 
     @property

@@ -56,7 +56,7 @@ class EventStream(Construct):
             retention_period=self.retention,
             encryption=kinesis.StreamEncryption.KMS,
             encryption_key=key,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         cdk.Validations.of(self.stream).acknowledge(
             cdk.Acknowledgment(

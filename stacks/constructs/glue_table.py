@@ -22,8 +22,8 @@ JSON_LINES = {
 }
 FORMATS = {"parquet": PARQUET, "json": JSON_LINES}
 HOUR = "yyyy-MM-dd-HH"
-# No event can have reached a lake before there was one; an earlier start only makes Athena list empty hours.
-FIRST_HOUR = "2024-01-01-00"
+# No event can have reached a lake before there was one, and Athena lists an hour whether it is empty or not.
+FIRST_HOUR = "2026-01-01-00"
 HOUR_COMMENT = "the hour in which the record arrived, UTC, as 2026-01-31-10"
 
 

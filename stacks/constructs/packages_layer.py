@@ -31,8 +31,9 @@ class PipBundling:
     def try_bundle(self, output_dir: str, *, image: cdk.DockerImage, **_: Any) -> bool:
         platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command += ["--no-compile", "--require-hashes", "--only-binary=:all:", "--implementation=cp"]
-        command += ["--python-version=3.13", *platforms, "--requirement", str(LOCK)]
+        # The lock is complete: what a package asks for is not resolved again by the markers of this Python.
+        command += ["--no-compile", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+        command += ["--implementation=cp", "--python-version=3.13", *platforms, "--requirement", str(LOCK)]
         command += ["--target", str(Path(output_dir) / "python")]
         done = subprocess.run(command, check=False, stdout=sys.stderr)  # noqa: S603  # no part is input
         if done.returncode:

@@ -9,7 +9,8 @@ from constructs import Construct
 from stacks.constructs.handler import Handler
 
 BATCH = 10  # the most that a FIFO queue hands over at once
-# The fewest that can be said: SNS takes ten e-mails a second to one address, so a storm has to be held up.
+# The fewest that can be said. It keeps no pace: two functions may well publish more than the ten e-mails a
+# second that SNS takes for one address.
 AT_ONCE = 2
 
 

@@ -22,8 +22,8 @@ class Workgroup(Construct):
             "Workgroup",
             name=name,
             description="Freshet: events, findings, incidents and alerts",
-            # Deleting a stack must not delete the queries that analysts saved by themselves.
-            recursive_delete_option=False,
+            # Without it nothing that has run one query can be deleted; the saved queries are files of SQL.
+            recursive_delete_option=True,
             work_group_configuration=workgroup.WorkGroupConfigurationProperty(
                 bytes_scanned_cutoff_per_query=MOST_BYTES_A_QUERY,
                 enforce_work_group_configuration=True,

@@ -53,7 +53,7 @@ class Source(Construct):
                     rule.ActionProperty(
                         kinesis=rule.KinesisActionProperty(
                             stream_name=stream.stream.stream_name,
-                            partition_key="${clientId()}",
+                            partition_key="${clientid()}",
                             role_arn=role.role_arn,
                         )
                     )

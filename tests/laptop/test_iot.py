@@ -26,7 +26,7 @@ def cloud() -> Iterator[SmallCloud]:
 def ruled(
     cloud: SmallCloud,
     *,
-    partition_key: str = "${clientId()}",
+    partition_key: str = "${clientid()}",
     key: str = "errors/${newuuid()}",
     **properties: Any,
 ) -> Iot:
@@ -94,7 +94,8 @@ def test_rule_listens_by_its_topic_filter(
     [
         ("${topic()}", "sensors/1/reading"),
         ("${place.room}", "attic"),
-        ("${ number }-${clientId()}", "7-device"),
+        ("${ number }-${clientid()}", "7-device"),
+        ("${clientId()}", "device"),
         ("${is_new}", "true"),
         ("${timestamp()}", "1767607200000"),
         ("fixed", "fixed"),

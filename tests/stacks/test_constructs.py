@@ -168,7 +168,7 @@ def test_the_layer_has_wheels_for_lambda_by_their_hashes(
 ) -> None:
     command = layer(monkeypatch, tmp_path, returncode=0)
 
-    assert {"--require-hashes", "--only-binary=:all:", "--python-version=3.13"} <= set(command)
+    assert {"--no-deps", "--require-hashes", "--only-binary=:all:", "--python-version=3.13"} <= set(command)
     platforms = [after for before, after in itertools.pairwise(command) if before == "--platform"]
     assert platforms == ["manylinux2014_aarch64", "manylinux_2_28_aarch64"]
     assert [path.relative_to(tmp_path).parts[1:] for path in tmp_path.rglob("orjson.py")] == [

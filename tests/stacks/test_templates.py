@@ -85,8 +85,8 @@ def test_logical_ids_of_what_holds_data_never_change(cdk_out: Path) -> None:
 @pytest.mark.parametrize(
     "type", ["AWS::KMS::Key", "AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::DynamoDB::Table"]
 )
-def test_data_stays_when_its_stack_goes(cdk_out: Path, type: str) -> None:
-    assert {each.deletion_policy for each in resources(cdk_out, type)} == {"Retain"}
+def test_data_stays_when_its_stack_goes_and_nothing_when_it_never_stood(cdk_out: Path, type: str) -> None:
+    assert {each.deletion_policy for each in resources(cdk_out, type)} == {"RetainExceptOnCreate"}
 
 
 def test_no_stack_comes_near_the_most_resources_that_it_may_have(cdk_out: Path) -> None:
@@ -393,7 +393,7 @@ def test_an_iot_rule_passes_any_payload_on_by_its_device(cdk_out: Path) -> None:
 
     assert rule["Sql"] == "SELECT * FROM 'iot/heartrate'"
     assert rule["AwsIotSqlVersion"] == "2016-03-23"
-    assert rule["Actions"][0]["Kinesis"]["PartitionKey"] == "${clientId()}"
+    assert rule["Actions"][0]["Kinesis"]["PartitionKey"] == "${clientid()}"
     assert rule["ErrorAction"]["S3"]["Key"].startswith("errors/heart_rate/iot/")
 
 
@@ -440,7 +440,8 @@ def actions(cdk_out: Path, policy: str) -> set[str]:
 
 def test_a_handler_may_do_what_it_does_and_no_more(cdk_out: Path) -> None:
     own_log = {"logs:CreateLogStream", "logs:PutLogEvents"}
-    commit = {"s3:GetObject", "s3:PutObject", "s3:ListBucket", "sqs:SendMessage", "firehose:PutRecordBatch"}
+    state = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
+    commit = {*state, "sqs:SendMessage", "firehose:PutRecordBatch"}
     keys = {"kms:Decrypt", "kms:GenerateDataKey"}
 
     assert actions(cdk_out, "freshet-heart-rate/Transform") == own_log | {
@@ -526,7 +527,7 @@ def test_partitions_are_computed_by_the_hour(cdk_out: Path) -> None:
             "projection.enabled": "true",
             "projection.dt.type": "date",
             "projection.dt.format": "yyyy-MM-dd-HH",
-            "projection.dt.range": "2024-01-01-00,NOW",
+            "projection.dt.range": "2026-01-01-00,NOW",
             "projection.dt.interval": "1",
             "projection.dt.interval.unit": "HOURS",
             **{f"projection.{key}.type": "enum" for key in extra},
@@ -553,6 +554,17 @@ def test_a_raw_table_has_the_events_columns_then_where_each_came_from(cdk_out: P
             *((name, column.hive) for name, column in pipeline.event.columns.items()),
             *((column.name, column.type) for column in PROVENANCE),
         ]
+
+
+def test_roles_may_read_new_tables_where_lake_formation_rules(cdk_out: Path) -> None:
+    database = only(cdk_out, "AWS::Glue::Database", stack="freshet-lake").properties["DatabaseInput"]
+
+    assert database["CreateTableDefaultPermissions"] == [
+        {
+            "Permissions": ["ALL"],
+            "Principal": {"DataLakePrincipalIdentifier": "IAM_ALLOWED_PRINCIPALS"},
+        }
+    ]
 
 
 @pytest.mark.parametrize("shape", [*RESULT_TABLES.values(), QUARANTINE], ids=lambda shape: shape.name)
@@ -613,6 +625,7 @@ def test_a_query_cannot_read_more_than_the_workgroup_allows(cdk_out: Path) -> No
     configuration = workgroup["WorkGroupConfiguration"]
 
     assert workgroup["Name"] == "freshet"
+    assert workgroup["RecursiveDeleteOption"] is True
     assert configuration["BytesScannedCutoffPerQuery"] == 10_000_000_000
     assert configuration["EnforceWorkGroupConfiguration"] is True
     assert configuration["ResultConfiguration"]["EncryptionConfiguration"] == {
@@ -639,6 +652,7 @@ def test_athena_reads_back_the_view_that_its_file_says(cdk_out: Path, path: Path
     assert (text["catalog"], text["schema"]) == ("awsdatacatalog", "freshet")
     assert table["Parameters"] == {"presto_view": "true", "comment": "Presto View"}
     assert table["ViewExpandedText"] == "/* Presto View */"
+    assert table["PartitionKeys"] == []
     hive = [(column["Name"], column["Type"]) for column in table["StorageDescriptor"]["Columns"]]
     assert [(column["name"], column["type"]) for column in text["columns"]] == [
         (name, from_hive(type).trino) for name, type in hive

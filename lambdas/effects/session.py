@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from aws_lambda_powertools import Logger
 
 from lambdas.effects import metrics
 from lambdas.effects.outbox import Outbox
-from lambdas.effects.state_log import Conflict, Newest, Outcome, StateLog
+from lambdas.effects.state_log import Base, Conflict, Missing, Newest, Outcome, StateLog
 
 ENTRIES_A_BASE = 64
 WARM_SHARDS = 4  # a function that comes to serve many shards must not hold the states of all
 TRIES = 5
+# Seconds. A commit is refused because the entry is there. So it must still be there for whoever may believe
+# that it is not: a state is trusted for five minutes and worked on for two, and nothing younger is deleted.
+TRUSTED_FOR = 300
+KEPT_FOR = 900
 
 logger = Logger(child=True)
 
@@ -45,13 +50,18 @@ R = TypeVar("R", bound=Result)
 
 @dataclass
 class Warm(Generic[S]):
-    """A shard's state, the entry at which it is the same as the log (nothing is owed), and the newest
-    base.
+    """A shard's state, the entry at which it is the same as the log (nothing is owed), when that was last
+    known to be the newest entry (s since 1970), and the bases that are worth keeping, the oldest first.
     """
 
     shard: S
     number: int
-    base_number: int
+    known_at: float
+    bases: list[Base] = field(default_factory=list)
+
+    @property
+    def base_number(self) -> int:
+        return self.bases[-1].number if self.bases else 0
 
 
 class Session(Generic[S]):
@@ -70,10 +80,13 @@ class Session(Generic[S]):
 
     def newest(self, shard_id: str) -> Newest:
         """The log's newest entry, read without the state; a warm state of another entry is dropped."""
+        asked_at = time.time()
         newest = self._log.peek(shard_id)
         warm = self._warm.get(shard_id)
-        if warm is not None and (warm.number != newest.number or not newest.is_settled):
-            del self._warm[shard_id]
+        if warm is not None:
+            warm.known_at = asked_at
+            if warm.number != newest.number or not newest.is_settled:
+                del self._warm[shard_id]
         return newest
 
     def run(self, shard_id: str, work: Callable[[S], R | None]) -> R | None:
@@ -86,12 +99,13 @@ class Session(Generic[S]):
             warm = self._open(shard_id)
             outcome = work(warm.shard)
             if outcome is not None and not outcome.is_empty:
+                asked_at = time.time()
                 try:
                     self._log.commit(shard_id, warm.number + 1, outcome, warm.shard.due())
                 except Conflict as conflict:
                     logger.info("Another writer was faster.", reason=str(conflict))
                     continue
-                warm.number += 1
+                warm.number, warm.known_at = warm.number + 1, asked_at
                 self._settle(shard_id, warm, outcome)
             self._keep(shard_id, warm)
             if outcome is not None:
@@ -104,9 +118,20 @@ class Session(Generic[S]):
 
     def _open(self, shard_id: str) -> Warm[S]:
         """The state at hand, taken out until all has gone well, else the one that was saved."""
+        remembered = self._warm.get(shard_id)
+        if remembered is not None and not 0 <= time.time() - remembered.known_at <= TRUSTED_FOR:
+            self.newest(shard_id)
         warm = self._warm.pop(shard_id, None)
         if warm is not None:
             return warm
+        try:
+            return self._load(shard_id)
+        except Missing as missing:
+            logger.info("The log moved on while it was read.", reason=str(missing))
+            return self._load(shard_id)
+
+    def _load(self, shard_id: str) -> Warm[S]:
+        asked_at = time.time()
         saved = self._log.load(shard_id)
         if saved.unsent:
             self._outbox.send(saved.unsent)
@@ -115,7 +140,7 @@ class Session(Generic[S]):
         shard.restore(saved.base, saved.changes)
         for name in shard.began_anew:
             logger.warning("A detector begins anew: its saved state is of another shape.", detector=name)
-        return Warm(shard, saved.number, saved.base_number)
+        return Warm(shard, saved.number, asked_at, [saved.origin] if saved.origin else [])
 
     def _settle(self, shard_id: str, warm: Warm[S], outcome: Result) -> None:
         if outcome.outbox:
@@ -123,7 +148,18 @@ class Session(Generic[S]):
             self._log.mark_sent(shard_id, warm.number)
         if warm.number - warm.base_number >= ENTRIES_A_BASE:
             self._log.write_base(shard_id, warm.number, warm.shard.snapshot())
-            warm.base_number = warm.number
+            self._forget(shard_id, warm)
+            warm.bases.append(Base(warm.number, time.time()))
+
+    def _forget(self, shard_id: str, warm: Warm[S]) -> None:
+        """Deletes what is older than the newest base that is old enough. A newer one was just written, so two
+        bases stay with all that came after the older one.
+        """
+        now = time.time()
+        old = [base for base in warm.bases if now - base.written_at >= KEPT_FOR]
+        if old:
+            del warm.bases[: len(old) - 1]
+            self._log.forget_before(shard_id, old[-1].number)
 
     def _keep(self, shard_id: str, warm: Warm[S]) -> None:
         self._warm[shard_id] = warm

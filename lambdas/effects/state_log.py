@@ -3,7 +3,8 @@
 An entry holds what one batch or tick changed, and what is owed to the world because of it. Its key counts
 down, so one listing gives the newest first. A base holds a whole state, so that loading reads few
 entries; it may be missing or old, never wrong. A mark says that all that an entry owes was sent; only
-then is the next one added, hence only the newest one can owe anything.
+then is the next one added, hence only the newest one can owe anything. What an older base makes superfluous
+is deleted, but nothing young: docs/decisions/0010-what-the-log-forgets.md says why.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 
 import orjson
 from aws_lambda_powertools import Logger
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from lambdas.effects import clients
 from lambdas.effects.sending import Item, Owed, attempts
@@ -27,6 +28,7 @@ MAGIC = b"freshet-log 1 "
 NAME = re.compile(r"(\d{12})\.(base|entry|sent)")
 COUNT_DOWN_FROM = 10**12
 KEYS_A_PAGE = 200  # a base, 64 entries and their marks fit with room to spare
+MOST_DELETED = 1_000  # of one call
 FORBIDDEN, NOT_FOUND, BUSY, EXISTS = 403, 404, 409, 412
 
 logger = Logger(child=True)
@@ -38,6 +40,12 @@ class Conflict(RuntimeError):
 
 class CorruptLog(RuntimeError):
     """An object of the log that cannot be read; the message names it."""
+
+
+class Missing(CorruptLog):
+    """An object of the log is not there (any more): another writer may have deleted it since it was listed,
+    so it is worth loading once more.
+    """
 
 
 class Forbidden(RuntimeError):
@@ -69,14 +77,23 @@ class Newest:
 
 
 @dataclass(frozen=True)
+class Base:
+    """A base in the log: the number of the entry that it follows, and when it was written, s since 1970."""
+
+    number: int
+    written_at: float
+
+
+@dataclass(frozen=True)
 class Loaded:
-    """A shard as it was saved: number of the newest entry (0 for none), a base, and the changes after it.
+    """A shard as it was saved: number of the newest entry (0 for none), a base's state and where it is from,
+    and the changes after it.
 
     `changes` are read one by one as they are asked for. `unsent` is what the newest entry still owes.
     """
 
     number: int
-    base_number: int
+    origin: Base | None
     base: Any | None
     changes: Iterator[Any]
     unsent: list[Owed]
@@ -93,7 +110,7 @@ class StateLog:
         """What the newest entry says, without the state."""
         kinds: set[str] = set()
         newest = 0
-        for number, kind in self._listed(shard_id, page=3):
+        for number, kind, _ in self._listed(shard_id, page=3):
             newest = newest or number
             if number != newest:
                 break
@@ -105,11 +122,13 @@ class StateLog:
         return Newest(newest, entry["due"], is_settled, int(entry["change"]["sequence"]))
 
     def load(self, shard_id: str) -> Loaded:
-        """What was saved of a shard; raises `CorruptLog` where an entry is damaged or missing."""
-        newest, base_number, base = 0, 0, None
+        """What was saved of a shard; raises `CorruptLog` where an entry is damaged, `Missing` where one is
+        not there. So does reading the changes.
+        """
+        newest, base_number, base, origin = 0, 0, None, None
         entries: list[int] = []
         sent: set[int] = set()
-        for number, kind in self._listed(shard_id):
+        for number, kind, written_at in self._listed(shard_id):
             if number < base_number:
                 break
             newest = newest or number
@@ -119,24 +138,27 @@ class StateLog:
                 entries.append(number)
             elif not base_number:
                 base = self._base(shard_id, number)
-                base_number = 0 if base is None else number
+                if base is not None:
+                    base_number, origin = number, Base(number, written_at)
         after = [number for number in entries if number > base_number]
         expected = range(newest, base_number, -1)
         if after != list(expected):
             gap = next(number for number in expected if number not in after)
-            raise CorruptLog(
-                f"{self._where(shard_id, gap, 'entry')} is missing among newer ones; restore the object, or "
-                f"delete {self._prefix(shard_id)} to let the shard begin anew."
+            raise Missing(
+                f"{self._where(shard_id, gap, 'entry')} is missing, and no base that can be read covers it; "
+                f"{self._advice(shard_id)}"
             )
         last = self._entry(shard_id, newest) if newest in entries and newest not in sent else None
         unsent = [] if last is None else [Owed(*each) for each in last["outbox"]]
 
         def changes() -> Iterator[Any]:
             for number in reversed(after):
-                entry = last if last is not None and number == newest else self._entry(shard_id, number)
-                yield entry["change"]
+                # Without a name: it would keep an entry in memory while the next one is read.
+                yield (last if last is not None and number == newest else self._entry(shard_id, number))[
+                    "change"
+                ]
 
-        return Loaded(newest, base_number, base, changes(), unsent)
+        return Loaded(newest, origin, base, changes(), unsent)
 
     def commit(self, shard_id: str, number: int, outcome: Outcome, due: float | None = None) -> None:
         """Saves an outcome as the entry of this number; raises `Conflict` where another writer has made it.
@@ -176,8 +198,38 @@ class StateLog:
         """Saves the whole state as it is after the entry of this number."""
         self._put(shard_id, number, "base", packed({"n": number, "state": state}))
 
-    def _listed(self, shard_id: str, page: int = KEYS_A_PAGE) -> Iterator[tuple[int, str]]:
-        """Numbers and kinds of a shard's objects, the newest first; of one number base, entry, mark."""
+    def forget_before(self, shard_id: str, base_number: int) -> None:
+        """Deletes what is older than the base of this number, at most a thousand objects. A failure is only
+        logged: the next call finds the same objects again.
+        """
+        prefix = self._prefix(shard_id)
+        s3 = clients.client("s3")
+        try:
+            listing = s3.list_objects_v2(
+                Bucket=self._bucket,
+                Prefix=prefix,
+                StartAfter=self._key(shard_id, base_number, "base"),
+                MaxKeys=MOST_DELETED,
+            )
+            found = (listed["Key"] for listed in listing.get("Contents", ()))
+            keys = [{"Key": key} for key in found if NAME.fullmatch(key.removeprefix(prefix))]
+            if not keys:
+                return
+            answer = s3.delete_objects(Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True})
+            refused = {each["Code"] for each in answer.get("Errors", ())}
+        except ClientError as error:
+            refused = {error.response["Error"]["Code"]}
+        except BotoCoreError as error:
+            refused = {type(error).__name__}
+        if refused:
+            logger.warning(
+                "What a log no longer needs could not be deleted; it is tried again at the next base.",
+                prefix=prefix,
+                reason=", ".join(sorted(refused)),
+            )
+
+    def _listed(self, shard_id: str, page: int = KEYS_A_PAGE) -> Iterator[tuple[int, str, float]]:
+        """Number, kind and time of a shard's objects, the newest first; of one number base, entry, mark."""
         prefix = self._prefix(shard_id)
         more: dict[str, str] = {}
         while True:
@@ -190,7 +242,7 @@ class StateLog:
             for listed in listing.get("Contents", ()):
                 name = NAME.fullmatch(listed["Key"].removeprefix(prefix))
                 if name:
-                    yield COUNT_DOWN_FROM - int(name[1]), name[2]
+                    yield COUNT_DOWN_FROM - int(name[1]), name[2], listed["LastModified"].timestamp()
             if not listing.get("IsTruncated"):
                 return
             more = {"ContinuationToken": listing["NextContinuationToken"]}
@@ -198,6 +250,8 @@ class StateLog:
     def _base(self, shard_id: str, number: int) -> Any | None:
         try:
             return self._read(shard_id, number, "base")["state"]
+        except Missing:
+            raise
         except CorruptLog as error:
             logger.warning(
                 "A base is left out, an older one and more entries are read instead.", reason=str(error)
@@ -214,14 +268,21 @@ class StateLog:
         except ClientError as error:
             if status(error) != NOT_FOUND:
                 raise self._forbidden(key, "s3:GetObject and s3:ListBucket", error) from error
-            body = b""
+            raise Missing(
+                f"{self._where(shard_id, number, kind)} is gone; {self._advice(shard_id)}"
+            ) from None
         document: dict[str, Any] | None = unpacked(body)
         if document is None or document.get("n") != number:
-            raise CorruptLog(
-                f"{self._where(shard_id, number, kind)} is {'damaged' if body else 'gone'}; restore it, or "
-                f"delete {self._prefix(shard_id)} to let the shard begin anew."
-            )
+            raise CorruptLog(f"{self._where(shard_id, number, kind)} is damaged; {self._advice(shard_id)}")
         return document
+
+    def _advice(self, shard_id: str) -> str:
+        """In this order: a container that still remembers the state would write on above the deleted log."""
+        return (
+            "restore the object, or let the shard begin anew: change a variable of the functions detect and "
+            "tick, so that they forget the shard, and two minutes later delete "
+            f"s3://{self._bucket}/{self._prefix(shard_id)}."
+        )
 
     def _put(self, shard_id: str, number: int, kind: str, body: bytes, **condition: str) -> None:
         key = self._key(shard_id, number, kind)

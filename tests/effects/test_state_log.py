@@ -55,7 +55,9 @@ def test_a_base_saves_reading_the_entries_up_to_it(log: StateLog, aws: Faults) -
     log.write_base(SHARD, 3, {"whole": "state"})
     aws.requests.clear()
     loaded = log.load(SHARD)
-    assert (loaded.number, loaded.base_number, loaded.base) == (5, 3, {"whole": "state"})
+    assert (loaded.number, loaded.base) == (5, {"whole": "state"})
+    assert loaded.origin is not None
+    assert loaded.origin.number == 3
     assert changes(loaded) == ["4", "5"]
     read = [request["Key"] for request in aws.requested("get_object")]
     assert sorted(read) == sorted([entry_key(3, "base"), entry_key(4), entry_key(5)])
@@ -216,8 +218,9 @@ def test_a_damaged_entry_gets_a_sentence(log: StateLog) -> None:
     with pytest.raises(CorruptLog) as refused:
         list(log.load(SHARD).changes)
     assert str(refused.value) == (
-        f"s3://{BUCKET}/{entry_key(1)} is damaged; restore it, or delete {PREFIX} to let the shard begin "
-        "anew."
+        f"s3://{BUCKET}/{entry_key(1)} is damaged; restore the object, or let the shard begin anew: change a "
+        "variable of the functions detect and tick, so that they forget the shard, and two minutes later "
+        f"delete s3://{BUCKET}/{PREFIX}."
     )
 
 
@@ -228,8 +231,9 @@ def test_a_missing_entry_gets_a_sentence(log: StateLog) -> None:
     with pytest.raises(CorruptLog) as refused:
         log.load(SHARD)
     assert str(refused.value) == (
-        f"s3://{BUCKET}/{entry_key(2)} is missing among newer ones; restore the object, or delete {PREFIX} "
-        "to let the shard begin anew."
+        f"s3://{BUCKET}/{entry_key(2)} is missing, and no base that can be read covers it; restore the "
+        "object, or let the shard begin anew: change a variable of the functions detect and tick, so that "
+        f"they forget the shard, and two minutes later delete s3://{BUCKET}/{PREFIX}."
     )
 
 
@@ -238,6 +242,19 @@ def test_an_object_that_was_moved_to_another_number_is_damaged(log: StateLog) ->
     real("s3").put_object(Bucket=BUCKET, Key=entry_key(2), Body=body(entry_key(1)))
     with pytest.raises(CorruptLog, match="is damaged"):
         log.load(SHARD)
+
+
+def test_what_is_older_than_a_base_is_forgotten_and_what_is_owed_stays(log: StateLog) -> None:
+    for number in range(1, 5):
+        log.commit(SHARD, number, outcome(str(number), f"item {number}"))
+        if number < 4:
+            log.mark_sent(SHARD, number)
+    log.write_base(SHARD, 2, {"older": "base"})
+    log.write_base(SHARD, 4, {"newer": "base"})
+    log.forget_before(SHARD, 2)
+    left = [(4, "base"), (4, "entry"), (3, "entry"), (3, "sent"), (2, "base")]
+    assert keys(prefix=PREFIX) == [entry_key(*each) for each in left]
+    assert [item.id for item in log.load(SHARD).unsent] == ["item 4"]
 
 
 def test_what_else_lies_beside_the_log_is_passed_over(log: StateLog) -> None:

@@ -15,7 +15,7 @@ from lambdas.effects.references import References
 from lambdas.effects.session import Session
 from lambdas.effects.settings import DetectSettings
 from lambdas.effects.state_log import StateLog
-from lambdas.formats.decode import Decoder
+from lambdas.formats.decode import AGGREGATED, Decoder, is_aggregate
 from lambdas.model import Row
 from lambdas.streaming.shard import Record, Shard
 
@@ -67,6 +67,15 @@ def read_batch(batch: Sequence[Mapping[str, Any]]) -> tuple[list[Record], list[s
 def read_record(kinesis: Mapping[str, Any]) -> Record:
     arrival_ms = round(kinesis["approximateArrivalTimestamp"] * 1000)
     sequence = int(kinesis["sequenceNumber"])
-    parts = list(decoder.decode(b64decode(kinesis["data"]), arrival_ms, sequence=sequence))
+    data = b64decode(kinesis["data"])
+    parts = list(decoder.decode(data, arrival_ms, sequence=sequence))
     rows = [part for part in parts if isinstance(part, Row)]
+    if not rows and is_aggregate(data):
+        warn_of_aggregates()
     return Record(sequence, arrival_ms / 1000, rows, len(parts) - len(rows))
+
+
+@cache
+def warn_of_aggregates() -> None:
+    """Once a container: such a stream has nothing else, and nothing of it is in quarantine to be found."""
+    logger.warning("No detector sees the events of these records.", reason=AGGREGATED)

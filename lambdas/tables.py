@@ -49,7 +49,11 @@ HOW = (
 PROVENANCE = (
     TableColumn("shard_id", "string", "the stream's shard that the record came through"),
     TableColumn("sequence_number", "string", "the record's number in its shard"),
-    TableColumn("record_index", "int", "the event's place in its record, from 0"),
+    TableColumn(
+        "record_index",
+        "bigint",
+        "the event's place in its record, from 0; in the n-th part of an aggregate n times 100,000,000 more",
+    ),
     TableColumn("arrived_at", "timestamp", "when the stream took the record, UTC"),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from lambdas.model import Row
 # Firehose takes an answer of 6 MB. What does not fit is answered as failed, and Firehose keeps its bytes
 # in the error output: better there than in a batch that fails as a whole.
 MOST_ANSWER_BYTES = 5_500_000
+PARTS = 100_000_000  # more than any record can hold
 
 settings = TransformSettings.of_environment()
 pipeline = settings.load_pipeline()
@@ -60,14 +62,17 @@ def read_record(record: Mapping[str, Any]) -> tuple[bytes, Rejected]:
         "record_index": 0,
         "arrived_at": lake_time(arrival_ms / 1000),
     }
+    # Firehose opens a producer library's aggregate: its parts share a number and are told apart by another.
+    first = int(source.get("subsequenceNumber") or 0) * PARTS
     lines: list[bytes] = []
     unreadable: list[Unreadable] = []
     for part in decoder.decode(data, arrival_ms, sequence=int(source["sequenceNumber"])):
         if isinstance(part, Row):
-            row = lake_row(pipeline.event.columns, part.values) | provenance | {"record_index": part.index}
+            place = {"record_index": first + part.index}
+            row = lake_row(pipeline.event.columns, part.values) | provenance | place
             lines.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         else:
-            unreadable.append(part)
+            unreadable.append(replace(part, index=first + part.index))
     return b"".join(lines), Rejected(
         data=data,
         partition_key=source["partitionKey"],

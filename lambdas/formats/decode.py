@@ -13,6 +13,13 @@ from lambdas.model import Format, Pipeline, Row
 
 MOST_BYTES = 1_048_576  # a Kinesis record's default limit
 SHOWN_CHARACTERS = 200
+AGGREGATE = (
+    b"\xf3\x89\x9a\xc2"  # what a record of the Kinesis producer library that packs several begins with
+)
+AGGREGATED = (
+    "The record is an aggregate of the Kinesis producer library, which is not opened yet; switch aggregation "
+    "off in the producer."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,9 @@ class Decoder:
 
     def decode(self, data: bytes, arrival_ms: int, *, sequence: int = 0) -> Iterator[Row | Unreadable]:
         """The parts of one record in order. `arrival_ms` is when the stream took it, ms since 1970."""
+        if is_aggregate(data):
+            yield Unreadable(0, AGGREGATED)
+            return
         index = 0
         try:
             for part in self._format(data).read(data):
@@ -91,6 +101,10 @@ class Decoder:
                 lake_time(time),
             )
         return Row(float(time), values, arrival, sequence, index)
+
+
+def is_aggregate(data: bytes) -> bool:
+    return data.startswith(AGGREGATE)
 
 
 def walk(part: Mapping[str, Any], path: list[str]) -> Any:

@@ -120,6 +120,19 @@ def test_unreadable_records_are_counted_and_stop_nothing(
     assert (counts["unreadable"], counts["events"], counts["pipeline"]) == ([4.0], [1.0], "temperature")
 
 
+def test_an_aggregate_stops_nothing_and_is_told_once(
+    world: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    aggregate = Sent(NOON, b"\xf3\x89\x9a\xc2\n\x03key" + b"\0" * 16)
+    records = numbered([aggregate, aggregate, reading("sensor-1", 31, NOON)])
+    assert world.container("lambdas.detect").handler(detect_event(records), None) == {"batchItemFailures": []}
+    assert len(world.rows("finding")) == 1
+    (counts,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert counts["unreadable"] == [2.0]
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "switch aggregation off" in vars(warning)["reason"]
+
+
 def test_a_clients_service_is_only_asked_for_when_there_is_something_to_send(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

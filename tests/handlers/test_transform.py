@@ -86,6 +86,23 @@ def test_the_good_part_of_a_record_is_kept_and_the_bad_one_quarantined(world: Wo
     assert [(row["record_index"], row["value"]) for row in quarantined()] == [(1, "warm")]
 
 
+def test_the_parts_of_an_aggregate_that_firehose_opened_are_told_apart(world: World) -> None:
+    good, bad = reading("sensor-1", 21, NOON).data, b'{"sensor_id": "sensor-1"}'
+    event = transform_event([Sent(NOON, good + b"\n" + good, 7), Sent(NOON, good + bad, 7)])
+    event["records"][1]["kinesisRecordMetadata"]["subsequenceNumber"] = 1
+    answers = world.container("lambdas.transform").handler(event, None)["records"]
+    rows = [row for answer in answers for row in lines(answer)]
+    assert [row["record_index"] for row in rows] == [0, 1, 100_000_000]
+    assert [row["record_index"] for row in quarantined()] == [100_000_001]
+
+
+def test_a_record_without_a_number_among_parts_is_the_first(world: World) -> None:
+    event = transform_event([reading("sensor-1", 21, NOON)])
+    event["records"][0]["kinesisRecordMetadata"]["subsequenceNumber"] = ""
+    (answer,) = world.container("lambdas.transform").handler(event, None)["records"]
+    assert [row["record_index"] for row in lines(answer)] == [0]
+
+
 def test_the_same_batch_again_makes_the_same_quarantine(world: World) -> None:
     transform = world.container("lambdas.transform")
     event = transform_event(numbered([Sent(NOON, b"\xff"), Sent(NOON, b"")]))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from lambdas.effects import clients
 
-MOST_READS = 20  # of one proof; a shard answers five a second, and its consumers need some of them
+MOST_READS = 20  # of one proof
+PAUSE = 0.25  # seconds between two; a shard answers five reads a second, and its consumers need some of them
 
 
 class Stream:
@@ -31,7 +33,9 @@ class Stream:
         began, iterator = self._reached.pop(shard_id, (sequence, ""))
         if began != sequence or not iterator:
             iterator = self._iterator(shard_id, sequence)
-        for _ in range(MOST_READS):
+        for read in range(MOST_READS):
+            if read:
+                time.sleep(PAUSE)
             try:
                 answer = clients.client("kinesis").get_records(ShardIterator=iterator, Limit=1)
             except clients.client("kinesis").exceptions.ExpiredIteratorException:

@@ -14,6 +14,14 @@ INTERNATIONAL = re.compile(r"\+[1-9]\d{6,14}")  # E.164
 REFUSALS = frozenset({"InvalidParameter", "InvalidParameterException", "InvalidParameterValue", "OptedOut"})
 
 
+def text_attribute(value: str) -> dict[str, str]:
+    return {"DataType": "String", "StringValue": value}
+
+
+# An SMS that may arrive late to save money is of no use here; other protocols pass the attribute over.
+TRANSACTIONAL = {"AWS.SNS.SMS.SMSType": text_attribute("Transactional")}
+
+
 class NotSent(RuntimeError):
     """An SMS that was not taken this time; its message names no number, unlike what SNS answers."""
 
@@ -36,7 +44,8 @@ class Topic:
             Subject=subject,
             MessageStructure="json",
             Message=json.dumps({"default": machine, "email": email, "sms": sms}, ensure_ascii=False),
-            MessageAttributes={name: text_attribute(value) for name, value in attributes.items()},
+            MessageAttributes={name: text_attribute(value) for name, value in attributes.items()}
+            | TRANSACTIONAL,
         )
 
 
@@ -49,7 +58,7 @@ def send_sms(number: str, text: str) -> None:
         clients.client("sns").publish(
             PhoneNumber=dialled,
             Message=text,
-            MessageAttributes={"AWS.SNS.SMS.SMSType": text_attribute("Transactional")},
+            MessageAttributes=TRANSACTIONAL,
         )
     except ClientError as error:
         code = error.response["Error"]["Code"]
@@ -60,7 +69,3 @@ def send_sms(number: str, text: str) -> None:
         raise NotSent(
             f"SNS was not reached for an SMS ({type(error).__name__}); it is tried again."
         ) from None
-
-
-def text_attribute(value: str) -> dict[str, str]:
-    return {"DataType": "String", "StringValue": value}

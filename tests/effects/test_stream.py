@@ -1,8 +1,10 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lambdas.effects.stream import MOST_READS, Stream
+from lambdas.effects import stream as streams
+from lambdas.effects.stream import MOST_READS, PAUSE, Stream
 from tests.effects.support import Faults, real, refusal
 
 NAME = "temperature-events"
@@ -10,7 +12,15 @@ SHARD = "shardId-000000000000"
 
 
 @pytest.fixture
-def stream(aws: Faults) -> Stream:  # noqa: ARG001 - the account that the stream is in
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were asked for; none is made."""
+    asked: list[float] = []
+    monkeypatch.setattr(streams, "time", SimpleNamespace(sleep=asked.append))
+    return asked
+
+
+@pytest.fixture
+def stream(aws: Faults, pauses: list[float]) -> Stream:  # noqa: ARG001 - its account, and no waiting
     real("kinesis").create_stream(StreamName=NAME, ShardCount=2)
     return Stream(NAME)
 
@@ -71,6 +81,18 @@ def test_a_proof_that_takes_too_long_goes_on_at_the_next_tick(stream: Stream, aw
     assert not stream.is_idle(SHARD, last)
     assert stream.is_idle(SHARD, last)
     assert len(aws.requested("get_shard_iterator")) == 1
+
+
+def test_a_proof_leaves_reads_to_the_shards_consumers(
+    stream: Stream, aws: Faults, pauses: list[float]
+) -> None:
+    (last,) = put()
+    assert stream.is_idle(SHARD, last)
+    assert pauses == []  # what is idle is mostly proven by one read
+    aws.answering("get_records", behind([1_000] * MOST_READS))
+    stream.is_idle(SHARD, last)
+    assert pauses == [PAUSE] * (MOST_READS - 1)
+    assert 1 / PAUSE < 5  # of all consumers together, a second
 
 
 def test_an_expired_place_to_go_on_from_is_looked_up_again(stream: Stream, aws: Faults) -> None:

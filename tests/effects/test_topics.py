@@ -35,6 +35,7 @@ def test_each_protocol_gets_its_form_and_filters_get_their_attributes(aws: Fault
     assert request["MessageStructure"] == "json"
     assert request["Subject"] == "[HIGH] temperature sensor-1: too hot"
     assert request["MessageAttributes"]["severity"] == {"DataType": "String", "StringValue": "high"}
+    assert request["MessageAttributes"]["AWS.SNS.SMS.SMSType"]["StringValue"] == "Transactional"
     assert len(backend().topics[arn].sent_notifications) == 1
 
 

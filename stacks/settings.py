@@ -18,6 +18,7 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}")
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+")
+LATEST, OLDEST = "latest", "oldest"  # where reading an existing stream starts
 PLATFORM = "platform"  # the audience of Freshet's own alarms, which no detector speaks to
 # Pipelines whose stack would be called like the lake's or the operators', or their table like one of results.
 TAKEN = {"lake", "operators"} | {
@@ -46,10 +47,15 @@ class Recipient:
 
 @dataclass(frozen=True, kw_only=True)
 class ExistingStream:
-    """A Kinesis stream that somebody else owns; `key_arn` is its customer-managed key, if it has one."""
+    """A Kinesis stream of the same account and Region that somebody else owns.
+
+    `key_arn` is its customer-managed key, if it has one. From the `start` "latest" what it held before the
+    deploy wakes nobody; from "oldest" all of that is detected too.
+    """
 
     arn: str
     key_arn: str = ""
+    start: str = LATEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,12 +242,12 @@ def _time_zone(given: object) -> str:
 def _existing_stream(where: str, name: str, given: object, known: Sequence[str]) -> ExistingStream:
     _known_pipeline("freshet.existing_streams", name, known)
     stream = {"arn": given} if isinstance(given, str) else _mapping(where, given)
+    parts = tuple(ExistingStream.__dataclass_fields__)
     for part in stream:
-        if part not in ("arn", "key_arn"):
-            raise _wrong(
-                where, f"an existing stream has no {part!r}; {discovery.nearest(part, ('arn', 'key_arn'))}"
-            )
+        if part not in parts:
+            raise _wrong(where, f"an existing stream has no {part!r}; {discovery.nearest(part, parts)}")
     arn, key_arn = str(stream.get("arn", "")), str(stream.get("key_arn", ""))
+    start = str(stream.get("start", LATEST))
     if not STREAM.fullmatch(arn):
         raise _wrong(
             where,
@@ -251,4 +257,8 @@ def _existing_stream(where: str, name: str, given: object, known: Sequence[str])
         raise _wrong(
             where, f"{key_arn!r} is no ARN of a KMS key; say arn:aws:kms:<region>:<account>:key/<id>"
         )
-    return ExistingStream(arn=arn, key_arn=key_arn)
+    if start not in (LATEST, OLDEST):
+        raise _wrong(
+            where, f"reading cannot start at {start!r}; say {LATEST} (what comes from now on) or {OLDEST}"
+        )
+    return ExistingStream(arn=arn, key_arn=key_arn, start=start)

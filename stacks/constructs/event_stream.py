@@ -10,7 +10,7 @@ from constructs import Construct
 
 from lambdas.columns import DeclarationError
 from lambdas.model import Kinesis, Pipeline
-from stacks.settings import ExistingStream
+from stacks.settings import OLDEST, ExistingStream
 
 
 class EventStream(Construct):
@@ -36,7 +36,10 @@ class EventStream(Construct):
                 "leave one."
             )
         shape = shapes[0]
-        self.retention = cdk.Duration.hours(shape.retention.total_seconds() // 3600)
+        # All that our own stream holds is for us. Another's is full of what happened before anybody asked to
+        # be told; how long it keeps that is for its owner to say, and to change.
+        self.start = "TRIM_HORIZON" if existing is None or existing.start == OLDEST else "LATEST"
+        self.retention: cdk.Duration | None = None
         if existing is not None:
             self.stream: kinesis.IStream = kinesis.Stream.from_stream_attributes(
                 self,
@@ -47,6 +50,7 @@ class EventStream(Construct):
                 else None,
             )
             return
+        self.retention = cdk.Duration.hours(shape.retention.total_seconds() // 3600)
         on_demand = shape.provisioned is None
         self.stream = kinesis.Stream(
             self,

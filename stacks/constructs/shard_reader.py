@@ -44,14 +44,16 @@ class ShardReader(Construct):
             grantee=handler.role, actions=["s3:ListBucket"], resource_arns=[failed.arn]
         )
         # A record given up an hour before the stream forgets it can still be read again from there.
-        age = min(stream.retention.to_seconds() - 3600, LONGEST_AGE.to_seconds())
+        age = LONGEST_AGE.to_seconds()
+        if stream.retention is not None:
+            age = min(stream.retention.to_seconds() - 3600, age)
         mapping = lambda_.CfnEventSourceMapping
         self.mapping = lambda_.CfnEventSourceMapping(
             self,
             "Mapping",
             function_name=handler.function.function_arn,
             event_source_arn=stream.stream.stream_arn,
-            starting_position="TRIM_HORIZON",
+            starting_position=stream.start,
             batch_size=BATCH,
             maximum_batching_window_in_seconds=math.floor(latency.total_seconds()),
             parallelization_factor=1,

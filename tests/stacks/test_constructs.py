@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -19,12 +20,16 @@ from lambdas.model import Kinesis, Pipeline
 from pipelines import discovery
 from sql.errors import SqlError
 from stacks.constructs.event_stream import EventStream
-from stacks.constructs.packages_layer import PackagesLayer
+from stacks.constructs.packages_layer import ROOT, PackagesLayer
 from stacks.constructs.saved_queries import SavedQueries
 from stacks.constructs.views import Views
-from stacks.settings import ExistingStream
+from stacks.lake import LakeStack
+from stacks.operators import OperatorsStack
+from stacks.pipeline import PipelineStack
+from stacks.settings import ExistingStream, Settings
 
 ARN = "arn:aws:kinesis:eu-central-1:111122223333:stream/readings"
+CONTEXT = json.loads((ROOT / "cdk.json").read_text())["context"]
 KEY_ARN = "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-1111-2222-333344445555"
 
 
@@ -62,7 +67,9 @@ def test_a_stream_on_demand_has_no_shards_of_ours_and_keeps_as_long_as_declared(
             "ShardCount": assertions.Match.absent(),
         },
     )
+    assert made.retention is not None
     assert made.retention.to_days() == 7
+    assert made.start == "TRIM_HORIZON"
 
 
 def test_an_existing_stream_is_read_under_its_own_key() -> None:
@@ -86,6 +93,26 @@ def test_an_existing_stream_without_a_key_of_its_own_asks_for_none() -> None:
     _, template, _ = stream(Kinesis(), existing=ExistingStream(arn=ARN))
 
     assert "kms:" not in str(template.find_resources("AWS::IAM::Policy"))
+
+
+@pytest.mark.parametrize(("start", "position"), [("latest", "LATEST"), ("oldest", "TRIM_HORIZON")])
+def test_an_existing_stream_is_read_from_where_its_owner_says_for_as_long_as_can_be(
+    start: str, position: str
+) -> None:
+    app = cdk.App(context=CONTEXT)
+    settings = Settings.read(
+        {"pipelines": ["temperature"], "existing_streams": {"temperature": {"arn": ARN, "start": start}}}
+    )
+    lake = LakeStack(app, "lake", settings=settings)
+    operators = OperatorsStack(app, "operators", settings=settings, key=lake.key)
+    stack = PipelineStack(
+        app, "test", pipeline=settings.pipelines[0], settings=settings, lake=lake, operators=operators
+    )
+
+    assertions.Template.from_stack(stack).has_resource_properties(
+        "AWS::Lambda::EventSourceMapping",
+        {"EventSourceArn": ARN, "StartingPosition": position, "MaximumRecordAgeInSeconds": 7 * 86_400},
+    )
 
 
 def test_a_pipeline_has_one_stream() -> None:

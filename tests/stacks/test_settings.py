@@ -25,7 +25,10 @@ def test_settings_are_typed_and_the_numbers_are_in_the_pipelines() -> None:
         ],
         set={"temperature.too_hot.above": 85, "casino.chips_run_low.above": 10},
         time_zone="Europe/Berlin",
-        existing_streams={"temperature": STREAM, "casino": {"arn": STREAM, "key_arn": KEY}},
+        existing_streams={
+            "temperature": STREAM,
+            "casino": {"arn": STREAM, "key_arn": KEY, "start": "oldest"},
+        },
     )
 
     assert [pipeline.name for pipeline in settings.pipelines] == ["temperature"]
@@ -36,7 +39,8 @@ def test_settings_are_typed_and_the_numbers_are_in_the_pipelines() -> None:
         Recipient(sms="+491701234567", audience="hosts"),
     ]
     assert settings.time_zone == "Europe/Berlin"
-    assert settings.existing_streams["casino"] == ExistingStream(arn=STREAM, key_arn=KEY)
+    assert settings.existing_streams["casino"] == ExistingStream(arn=STREAM, key_arn=KEY, start="oldest")
+    assert settings.existing_streams["temperature"].start == "latest"
 
 
 def test_the_command_line_chooses_pipelines_and_numbers() -> None:
@@ -153,7 +157,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "existing stream's part": (
         {"existing_streams": {"temperature": {"arn": STREAM, "key": KEY}}},
         "cdk.json, freshet.existing_streams.temperature: an existing stream has no 'key'; there are arn, "
-        "key_arn.",
+        "key_arn, start.",
+    ),
+    "existing stream's start": (
+        {"existing_streams": {"temperature": {"arn": STREAM, "start": "TRIM_HORIZON"}}},
+        "cdk.json, freshet.existing_streams.temperature: reading cannot start at 'TRIM_HORIZON'; say latest "
+        "(what comes from now on) or oldest.",
     ),
 }
 

@@ -14,6 +14,7 @@ from constructs import Construct
 
 from lambdas.alerting.saved_query import DATABASE, WORKGROUP
 from lambdas.tables import QUARANTINE, RESULT_TABLES
+from pipelines import discovery
 from stacks.constructs.bucket import PrivateBucket
 from stacks.constructs.glue_table import GlueTable
 from stacks.constructs.parquet_delivery import ParquetDelivery
@@ -121,7 +122,8 @@ class LakeStack(cdk.Stack):
             bucket_name=self.lake.name,
             prefix="quarantine/",
             form="json",
-            partitions={"pipeline": ([p.name for p in settings.pipelines], "the pipeline's name")},
+            # Deployed or not: what a pipeline has quarantined can be asked for after it is gone.
+            partitions={"pipeline": (discovery.names(), "the pipeline's name")},
         )
         tables = [*(shape.name for shape in RESULT_TABLES.values()), QUARANTINE.name]
         views = Views(

@@ -115,6 +115,15 @@ def test_an_existing_stream_is_read_from_where_its_owner_says_for_as_long_as_can
     )
 
 
+def test_what_a_pipeline_quarantined_can_be_asked_for_after_it_is_gone() -> None:
+    lake = LakeStack(cdk.App(context=CONTEXT), "test", settings=Settings.read({"pipelines": ["temperature"]}))
+
+    projected = {"projection.pipeline.values": ",".join(discovery.names())}
+    assertions.Template.from_stack(lake).has_resource_properties(
+        "AWS::Glue::Table", {"TableInput": {"Parameters": projected}}
+    )
+
+
 def test_a_pipeline_has_one_stream() -> None:
     with pytest.raises(DeclarationError, match="it has 2 Kinesis sources, but a pipeline has one stream"):
         stream(Kinesis(), Kinesis(provisioned=None))

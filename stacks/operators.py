@@ -10,7 +10,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks.constructs.subscriptions import Subscriptions
-from stacks.settings import PLATFORM, Recipient, Settings
+from stacks.settings import PLATFORM, Settings
 
 
 class OperatorsStack(cdk.Stack):
@@ -44,11 +44,7 @@ class OperatorsStack(cdk.Stack):
             self,
             "AlarmRecipients",
             topic=self.alarms,
-            recipients=[
-                Recipient(email=each.email, sms=each.sms)
-                for each in settings.recipients
-                if each.audience == PLATFORM
-            ],
+            recipients=settings.alarmed,
         )
         self._key = key
         self.incidents = dynamodb.Table(

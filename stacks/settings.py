@@ -32,6 +32,7 @@ class Recipient:
     """Somebody who is told: by e-mail or by SMS; of all alerts, or of those that every non-empty list allows.
 
     The audience `platform` gets Freshet's own alarms (an alert undelivered, a shard behind) and no alerts.
+    While nobody is of it, the alarms go by e-mail to those who asked for all alerts.
     """
 
     email: str = ""
@@ -43,6 +44,10 @@ class Recipient:
     @property
     def address(self) -> str:
         return self.email or self.sms
+
+    @property
+    def is_told_all(self) -> bool:
+        return not (self.pipelines or self.severities or self.audience)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,13 @@ class Settings:
     overrides: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     time_zone: str = "UTC"
     existing_streams: Mapping[str, ExistingStream] = field(default_factory=dict)
+
+    @property
+    def alarmed(self) -> list[Recipient]:
+        """Who is told of Freshet's own alarms, without a filter."""
+        engineers = [each for each in self.recipients if each.audience == PLATFORM]
+        told = engineers or [each for each in self.recipients if each.email and each.is_told_all]
+        return [Recipient(email=each.email, sms=each.sms) for each in told]
 
     @classmethod
     def read(cls, freshet: object, *, pipelines: object = None, numbers: object = None) -> Settings:
@@ -118,8 +130,21 @@ class Settings:
                 ).items()
             },
         )
+        settings._check_addresses()
         settings._check_audiences(known)
         return settings
+
+    def _check_addresses(self) -> None:
+        """A topic has one subscription of an address, and that has one filter."""
+        first: dict[tuple[str, bool], int] = {}
+        for place, recipient in enumerate(self.recipients):
+            before = first.setdefault((recipient.address.lower(), recipient.audience == PLATFORM), place)
+            if before != place:
+                raise _wrong(
+                    f"freshet.recipients[{place}]",
+                    f"{recipient.address!r} is recipients[{before}] already, and an address is subscribed "
+                    "once; make one of the two",
+                )
 
     def _check_audiences(self, known: Sequence[str]) -> None:
         """An audience that no detector speaks to would be told nothing, for ever."""

@@ -43,6 +43,28 @@ def test_settings_are_typed_and_the_numbers_are_in_the_pipelines() -> None:
     assert settings.existing_streams["temperature"].start == "latest"
 
 
+ALL, HOT = {"email": "all@b.example"}, {"email": "hot@b.example", "severities": ["high"]}
+ALL_BY_SMS, ENGINEER = {"sms": "+491701234567"}, {"email": "on-call@b.example", "audience": "platform"}
+HOSTS = {"email": "hosts@b.example", "audience": "hosts"}
+
+
+@pytest.mark.parametrize(
+    ("recipients", "alarmed"),
+    [
+        ([ALL, HOT, HOSTS, ALL_BY_SMS], ["all@b.example"]),
+        ([ALL, ENGINEER], ["on-call@b.example"]),
+        ([ALL, {**ALL, "audience": "platform"}], ["all@b.example"]),
+        ([HOT, HOSTS, ALL_BY_SMS], []),
+    ],
+)
+def test_alarms_reach_the_engineers_or_else_those_who_asked_for_everything_by_e_mail(
+    recipients: list[dict[str, Any]], alarmed: list[str]
+) -> None:
+    told = read(recipients=recipients).alarmed
+
+    assert told == [Recipient(email=address) for address in alarmed]
+
+
 def test_the_command_line_chooses_pipelines_and_numbers() -> None:
     settings = Settings.read(
         {"pipelines": ["temperature"], "set": {"temperature.too_hot.above": 85}},
@@ -120,6 +142,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"recipients": [{"email": "a@b.example", "audience": "platform", "severities": ["high"]}]},
         "cdk.json, freshet.recipients[0]: the audience 'platform' gets every alarm; leave out pipelines and "
         "severities.",
+    ),
+    "address again": (
+        {"recipients": [{"email": "a@b.example"}, {"email": "A@b.example", "severities": ["high"]}]},
+        "cdk.json, freshet.recipients[1]: 'A@b.example' is recipients[0] already, and an address is "
+        "subscribed once; make one of the two.",
     ),
     "number's pipeline": (
         {"set": {"temprature.too_hot.above": 1}},

@@ -30,7 +30,7 @@ try:
         numbers=app.node.try_get_context("set"),
     )
     lake = LakeStack(app, "freshet-lake", settings=settings)
-    operators = OperatorsStack(app, "freshet-operators", settings=settings, key=lake.key)
+    operators = OperatorsStack(app, "freshet-operators", settings=settings, lake=lake)
     for pipeline in settings.pipelines:
         id = f"freshet-{pipeline.name.replace('_', '-')}"
         PipelineStack(app, id, pipeline=pipeline, settings=settings, lake=lake, operators=operators)

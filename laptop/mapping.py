@@ -32,6 +32,8 @@ FROM_KINESIS = (
     "ParallelizationFactor",
     "StartingPosition",
 )
+# What it switches on are metrics of AWS's own, which no handler reads.
+FROM_KINESIS_IGNORED = ("MetricsConfig",)
 # One batch at a time is within every limit on concurrency.
 FROM_SQS_IGNORED = ("ScalingConfig",)
 
@@ -99,7 +101,7 @@ class KinesisMapping(_Mapping):
     def __init__(self, resource: Resource, cloud: Cloud, invoke: Invoke, kinesis: Kinesis) -> None:
         super().__init__(resource, cloud, invoke)
         properties = resource.properties
-        honour(self._where, properties, (*BOTH, *FROM_KINESIS))
+        honour(self._where, properties, (*BOTH, *FROM_KINESIS), FROM_KINESIS_IGNORED)
         only(self._where, properties, "ParallelizationFactor", None, 1)
         only(self._where, properties, "StartingPosition", "TRIM_HORIZON")
         self._retries = int(properties.get("MaximumRetryAttempts", -1))

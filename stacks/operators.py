@@ -5,22 +5,24 @@ from __future__ import annotations
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from stacks.constructs.alarms import Alarms, Watch
 from stacks.constructs.subscriptions import Subscriptions
+from stacks.lake import LakeStack
 from stacks.settings import PLATFORM, Settings
 
 
 class OperatorsStack(cdk.Stack):
-    def __init__(self, scope: Construct, id: str, *, settings: Settings, key: kms.IKey) -> None:
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, lake: LakeStack) -> None:
         super().__init__(
             scope,
             id,
             description="Freshet: topics, recipients and incidents",
             tags={"freshet": "operators"},
         )
+        key = lake.key
         # The display name stands before every SMS.
         self.alerts = sns.Topic(self, "Alerts", display_name="Freshet", master_key=key, enforce_ssl=True)
         self.alarms = sns.Topic(
@@ -46,6 +48,7 @@ class OperatorsStack(cdk.Stack):
             topic=self.alarms,
             recipients=settings.alarmed,
         )
+        self._alarm_of_lake(lake)
         self._key = key
         self.incidents = dynamodb.Table(
             self,
@@ -59,6 +62,22 @@ class OperatorsStack(cdk.Stack):
             ),
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
+
+    def _alarm_of_lake(self, lake: LakeStack) -> None:
+        """Here, since the topic is under the lake's key and so is made after the lake."""
+        unconverted = {
+            kind: delivery.metric("FailedConversion.Records", statistic="Sum")
+            for kind, delivery in lake.deliveries.items()
+        }
+        watch = Watch(
+            name="LeftOut",
+            happened="Results are missing in the lake: a row did not fit its table.",
+            do_first="Look under errors/_<table>/ in the lake's bucket which, and why.",
+            expression=" + ".join(f"FILL({kind}, 0)" for kind in unconverted),
+            metrics=unconverted,
+            period=cdk.Duration.minutes(5),
+        )
+        Alarms(self, "LakeAlarms", whose="lake", topic=self.alarms, watches=[watch])
 
     def grant_publish(self, role: iam.Role) -> None:
         """Allow publishing alerts. The topic's own grant allows every action of the key that begins alike."""

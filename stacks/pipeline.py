@@ -79,8 +79,12 @@ class PipelineStack(cdk.Stack):
             self,
             "Alarms",
             pipeline=pipeline.name,
-            undelivered=self.changes.undelivered,
-            functions={"detect": self.detect, "tick": self.tick, "transform": transform},
+            stream=self.stream,
+            records=self.records,
+            detect=self.detect,
+            tick=self.tick,
+            changes=self.changes,
+            transform=transform,
             delivery=self.delivery,
             topic=operators.alarms,
         )
@@ -147,7 +151,7 @@ class PipelineStack(cdk.Stack):
         self._grant_commit(handler.role)
         for reference in self.references.values():
             reference.grant_lookup(handler.role, "dynamodb:BatchGetItem")
-        ShardReader(
+        self.records = ShardReader(
             self,
             "DetectRecords",
             stream=self.stream,

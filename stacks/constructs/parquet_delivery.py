@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesisfirehose as firehose
 from aws_cdk import aws_lambda as lambda_
@@ -164,6 +165,14 @@ class ParquetDelivery(Construct):
     @property
     def name(self) -> str:
         return self.delivery_stream.ref
+
+    def metric(self, name: str, *, statistic: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace="AWS/Firehose",
+            metric_name=name,
+            dimensions_map={"DeliveryStreamName": self.name},
+            statistic=statistic,
+        )
 
     def grant_put(self, grantee: iam.IGrantable) -> None:
         iam.Grant.add_to_principal(

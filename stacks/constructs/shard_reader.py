@@ -6,6 +6,7 @@ import math
 from datetime import timedelta
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -64,6 +65,17 @@ class ShardReader(Construct):
             destination_config=mapping.DestinationConfigProperty(
                 on_failure=mapping.OnFailureProperty(destination=failed.arn)
             ),
+            # Without it nothing tells that a batch has been given up.
+            metrics_config=mapping.MetricsConfigProperty(metrics=["EventCount"]),
         )
         # Lambda refuses a mapping whose role may not read the stream yet.
         self.mapping.node.add_dependency(handler.role)
+
+    def metric(self, name: str) -> cloudwatch.Metric:
+        """A count of the mapping's own, summed."""
+        return cloudwatch.Metric(
+            namespace="AWS/Lambda",
+            metric_name=name,
+            dimensions_map={"EventSourceMappingUUID": self.mapping.ref},
+            statistic="Sum",
+        )

@@ -104,7 +104,7 @@ def test_an_existing_stream_is_read_from_where_its_owner_says_for_as_long_as_can
         {"pipelines": ["temperature"], "existing_streams": {"temperature": {"arn": ARN, "start": start}}}
     )
     lake = LakeStack(app, "lake", settings=settings)
-    operators = OperatorsStack(app, "operators", settings=settings, key=lake.key)
+    operators = OperatorsStack(app, "operators", settings=settings, lake=lake)
     stack = PipelineStack(
         app, "test", pipeline=settings.pipelines[0], settings=settings, lake=lake, operators=operators
     )

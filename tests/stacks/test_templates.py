@@ -46,6 +46,7 @@ STATEFUL = {
     "AWS::Glue::Database",
     "AWS::Athena::WorkGroup",
 }
+MAPPING, DELIVERY = "<DetectRecordsMapping8E0415CE>", "<EventsDeliveryStream65A0AE3A>"
 PINNED = {
     "freshet-lake": {
         "Key961B73FD",
@@ -243,11 +244,135 @@ def test_topics_are_encrypted_and_an_alarm_may_publish(cdk_out: Path) -> None:
 def test_alarms_tell_the_engineers_what_to_do_first(cdk_out: Path) -> None:
     alarms = resources(cdk_out, "AWS::CloudWatch::Alarm")
 
-    assert len(alarms) == 4 * len(PIPELINES)
+    assert len(alarms) == len(WATCHED) * len(PIPELINES) + 1
     for alarm in alarms:
+        whose = next((name for name, stack in STACKS.items() if stack == alarm.stack), "lake")
+        happened, do_first = re.fullmatch(
+            rf"{whose}: (.+?\.) ((?:Look|Read) .+\.)", alarm.properties["AlarmDescription"]
+        ).groups()  # type: ignore[union-attr]  # that it matches is what is tested
+        assert happened
+        assert do_first
         assert [action for action in alarm.properties["AlarmActions"] if "Alarms04B5A0BF" in action]
-        assert alarm.properties["TreatMissingData"] == "notBreaching"
-        assert alarm.properties["AlarmDescription"].startswith(f"{alarm.stack[8:].replace('-', '_')}: ")
+        assert (alarm.properties["Threshold"], alarm.properties["ComparisonOperator"]) == (
+            0,
+            "GreaterThanThreshold",
+        )
+
+
+# What each alarm says is wrong, and for how many seconds it has to be.
+WATCHED = {
+    "Behind": (
+        "IF(FILL(errors, 0) > 0 OR FILL(age, 0) > 600000 OR "
+        "(FILL(incoming, 0) > 0 AND FILL(calls, 0) == 0), 1, 0)",
+        2 * 300,
+        {
+            "errors": ("AWS/Lambda", "Errors", "Sum", "<DetectFunction5E3C9172>"),
+            "age": ("AWS/Lambda", "IteratorAge", "Maximum", "<DetectFunction5E3C9172>"),
+            "incoming": ("AWS/Kinesis", "IncomingRecords", "Sum", "<EventsStreamA348795C>"),
+            "calls": ("AWS/Lambda", "Invocations", "Sum", "<DetectFunction5E3C9172>"),
+        },
+    ),
+    "GivenUp": (
+        "FILL(kept, 0) + FILL(lost, 0) + FILL(refused, 0)",
+        300,
+        {
+            "kept": ("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", "Sum", MAPPING),
+            "lost": ("AWS/Lambda", "DroppedEventCount", "Sum", MAPPING),
+            "refused": ("AWS/Lambda", "DestinationDeliveryFailures", "Sum", "<DetectFunction5E3C9172>"),
+        },
+    ),
+    "Clock": (
+        "IF(FILL(calls, 0) < 1 OR FILL(errors, 0) > 0, 1, 0)",
+        3 * 300,
+        {
+            "calls": ("AWS/Lambda", "Invocations", "Sum", "<TickFunction412909D5>"),
+            "errors": ("AWS/Lambda", "Errors", "Sum", "<TickFunction412909D5>"),
+        },
+    ),
+    "HeldUp": (
+        "IF(FILL(age, 0) > 600, 1, 0)",
+        300,
+        {
+            "age": (
+                "AWS/SQS",
+                "ApproximateAgeOfOldestMessage",
+                "Maximum",
+                "<ChangesQueueD86756A9.QueueName>",
+            )
+        },
+    ),
+    "Undelivered": (
+        "FILL(waiting, 0)",
+        300,
+        {
+            "waiting": (
+                "AWS/SQS",
+                "ApproximateNumberOfMessagesVisible",
+                "Maximum",
+                "<ChangesUndeliveredDB325D87.QueueName>",
+            )
+        },
+    ),
+    "Stale": (
+        "IF(FILL(age, 0) > 900 OR (FILL(incoming, 0) > 0 AND FILL(delivered, 0) == 0), 1, 0)",
+        2 * 900,
+        {
+            "age": ("AWS/Firehose", "DeliveryToS3.DataFreshness", "Maximum", DELIVERY),
+            "incoming": ("AWS/Kinesis", "IncomingRecords", "Sum", "<EventsStreamA348795C>"),
+            "delivered": ("AWS/Firehose", "DeliveryToS3.Records", "Sum", DELIVERY),
+        },
+    ),
+    "LeftOut": (
+        "FILL(errors, 0) + IF(FILL(succeeded, 1) < 1, 1, 0) + FILL(unconverted, 0)",
+        300,
+        {
+            "errors": ("AWS/Lambda", "Errors", "Sum", "<TransformFunction58095C87>"),
+            "succeeded": ("AWS/Firehose", "ExecuteProcessing.Success", "Average", DELIVERY),
+            "unconverted": ("AWS/Firehose", "FailedConversion.Records", "Sum", DELIVERY),
+        },
+    ),
+}
+
+
+def watched(alarm: Resource) -> tuple[str, int, dict[str, tuple[str, str, str, str]]]:
+    """An alarm's expression, for how many seconds it must hold, and its metrics, each with its dimension."""
+    (expression,) = [each["Expression"] for each in alarm.properties["Metrics"] if "Expression" in each]
+    metrics = {}
+    periods = set()
+    for each in alarm.properties["Metrics"]:
+        if stat := each.get("MetricStat"):
+            periods.add(stat["Period"])
+            (dimension,) = stat["Metric"]["Dimensions"]
+            metrics[each["Id"]] = (
+                stat["Metric"]["Namespace"],
+                stat["Metric"]["MetricName"],
+                stat["Stat"],
+                dimension["Value"],
+            )
+    (period,) = periods
+    return expression, period * alarm.properties["EvaluationPeriods"], metrics
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_an_alarm_hears_of_what_fails_and_of_what_no_longer_happens(cdk_out: Path, name: str) -> None:
+    for stack in STACKS.values():
+        alarm = only(cdk_out, "AWS::CloudWatch::Alarm", stack=stack, starting=f"Alarms{name}")
+
+        assert watched(alarm) == WATCHED[name]
+        silence = "breaching" if name == "Clock" else "notBreaching"
+        assert alarm.properties["TreatMissingData"] == silence
+
+
+def test_an_alarm_hears_of_every_result_that_does_not_fit_its_table(cdk_out: Path) -> None:
+    alarm = only(cdk_out, "AWS::CloudWatch::Alarm", stack="freshet-operators")
+    deliveries = resources(cdk_out, "AWS::KinesisFirehose::DeliveryStream", stack="freshet-lake")
+
+    expression, _, metrics = watched(alarm)
+    assert expression.split(" + ") == [f"FILL({kind}, 0)" for kind in RESULT_TABLES]
+    assert {metric[:3] for metric in metrics.values()} == {
+        ("AWS/Firehose", "FailedConversion.Records", "Sum")
+    }
+    assert len({metric[3] for metric in metrics.values()}) == len(deliveries)
 
 
 # --- functions
@@ -355,6 +480,7 @@ def test_records_are_read_in_order_and_given_up_after_bounded_tries(cdk_out: Pat
         "MaximumBatchingWindowInSeconds": PIPELINES[name].latency.total_seconds(),
         "MaximumRecordAgeInSeconds": 23 * 3600,
         "MaximumRetryAttempts": 30,
+        "MetricsConfig": {"Metrics": ["EventCount"]},
         "ParallelizationFactor": 1,
         "StartingPosition": "TRIM_HORIZON",
     }

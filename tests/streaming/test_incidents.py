@@ -226,3 +226,46 @@ def test_saved_and_restored_detector_is_the_one_that_never_stopped(detector: Det
     whole: Pipeline = pipeline(Reading, detector)
 
     assert run(whole, given, cuts=range(7), cold=True, tick=9e3) == run(whole, given, tick=9e3)
+
+
+def test_key_that_was_seen_again_is_not_the_least_recently_seen() -> None:
+    order = ("s0", "s1", "s0", "s2")
+    given = [row for at, sensor in enumerate(order) for row in readings((at, 31), sensor=sensor)]
+
+    sent = run(pipeline(Reading, replace(HOT, max_keys=2)), records(given))
+
+    assert [c["key"] for c in bodies(sent, "incident_change") if c["reason"] == "lost sight"] == ["s1"]
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_deadline_that_later_events_put_off_writes_nothing(cold: bool) -> None:
+    log = Log(pipeline(Reading, replace(HOT, quiet=minutes(5))))
+    shard = log.load()
+    log.save(shard, shard.process(records(readings((0, 31), (100, 31)))))
+    shard = log.load() if cold else shard
+
+    assert shard.advance(350).is_empty
+    log.save(shard, shard.advance(410))
+    assert life(log.sent)[-1][::2] == ("resolved", "quiet")
+
+
+def test_finding_that_is_older_than_the_end_does_not_revive_an_incident() -> None:
+    given = readings((10, 31), (20, 25), (15, 32), (200, 25))
+
+    over = bodies(run(pipeline(Reading, HOT), records(given)), "incident_change")[-1]
+
+    assert (over["state"], over["reason"], over["ended_at"]) == (
+        "resolved",
+        "clear",
+        "1970-01-01 00:00:20.000",
+    )
+
+
+def test_incident_that_is_over_at_the_moment_of_a_new_finding_is_over() -> None:
+    twice = replace(HOT, times=2, settle=seconds(10))
+    given = readings((0, 31), (1, 31), (10, 25), (19, 31), (20, 31), (90, 25), (120, 25))
+
+    changes = bodies(run(pipeline(Reading, twice), records(given)), "incident_change")
+
+    assert [change["state"] for change in changes] == ["opened", "resolved", "opened", "resolved"]
+    assert len({change["incident_id"] for change in changes}) == 2

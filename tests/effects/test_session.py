@@ -259,6 +259,7 @@ def test_a_container_whose_log_was_deleted_long_ago_begins_anew(clock: Clock) ->
 
 
 def test_a_long_log_of_large_entries_takes_no_more_memory_than_a_short_one(aws: Faults) -> None:
+    memory_to_load(aws, entries=1)  # the first makes a client, which is the largest of all
     assert memory_to_load(aws, entries=64) < 1.5 * memory_to_load(aws, entries=4)
 
 

@@ -1,9 +1,11 @@
 import json
+import math
 from typing import Any
 
 import pytest
 
 from lambdas.effects import metrics
+from lambdas.effects.outbox import Outbox
 from lambdas.effects.sending import Owed
 
 WINDOW_END = 1_769_853_660.0
@@ -72,3 +74,37 @@ def test_a_window_without_a_number_writes_nothing(capsys: pytest.CaptureFixture[
 )
 def test_a_dimension_is_what_cloudwatch_takes(key: str, value: str) -> None:
     assert metrics.dimension(key) == value
+
+
+def test_a_long_label_is_cut_and_keeps_its_own_name(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = ["share(" + "x" * 300 + end for end in ("a)", "b)")]
+    Outbox("", {}).send([measured(**dict(zip(labels, (1.0, 2.0), strict=True)))])
+    (line,) = written(capsys)
+    names = [each["Name"] for each in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+    assert [len(name) for name in names] == [255, 255]
+    assert [line[name] for name in names] == [[1.0], [2.0]]
+    assert all(name.startswith("share(xxx") for name in names)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, 10**400, "many", [1]])
+def test_a_value_that_is_no_finite_number_is_left_out(value: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics.measure([measured(worst=value, views=3)])
+    (line,) = written(capsys)
+    assert (line["views"], "worst" in line) == ([3.0], False)
+
+
+def test_what_the_library_refuses_is_counted_and_keeps_nothing_else_from_being_sent(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    unnamed = {"  ": 1.0}
+    Outbox("", {}).send([measured(**unnamed), measured(**unnamed), measured(views=2)])
+    (line,) = written(capsys)
+    assert line["views"] == [2.0]
+    (log,) = caplog.records
+    assert (log.levelname, vars(log)["errors"]) == ("ERROR", {"MetricNameError": 2})
+    assert "ios|DE" not in str(vars(log))
+
+
+def test_a_count_never_raises(caplog: pytest.LogCaptureFixture) -> None:
+    metrics.count("temperature", {" ": 1})
+    assert [vars(log)["errors"] for log in caplog.records] == [{"MetricNameError": 1}]

@@ -194,10 +194,7 @@ class Double(Column):
             value = numeral(value, float)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Unfit(f"is {kind(value)}, a number is expected")
-        try:
-            read = float(value)
-        except OverflowError:
-            read = math.inf
+        read = floating(value)
         if not math.isfinite(read):
             raise Unfit("is not a finite number")
         return read
@@ -252,16 +249,16 @@ class Timestamp(Column):
             raise Unfit(f"is {kind(value)}, an ISO 8601 time such as 2026-01-31T10:00:00Z is expected")
         try:
             moment = datetime.fromisoformat(value.strip())
-        except ValueError:
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
             raise Unfit("is not an ISO 8601 time such as 2026-01-31T10:00:00Z") from None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
     def _epoch(self, value: Any) -> float:
         if isinstance(value, str):
             value = numeral(value, float)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise Unfit(f"is {kind(value)}, a number of {self.form} since 1970 is expected")
-        return value / 1000 if self.form == "milliseconds" else float(value)
+        return floating(value) / 1000 if self.form == "milliseconds" else floating(value)
 
     def write(self, value: Value) -> Any:
         return None if value is None else lake_time(float(value))
@@ -287,6 +284,14 @@ def kind(value: Any) -> str:
         dict: "an object",
     }
     return names.get(type(value), "nothing" if value is None else type(value).__name__)
+
+
+def floating(value: float) -> float:
+    """A number as a floating one; a whole number beyond its range is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def numeral(text: str, reader: Callable[[str], float]) -> float:

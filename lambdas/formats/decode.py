@@ -61,10 +61,10 @@ class Decoder:
                 index += 1
             if not index:
                 yield Unreadable(0, "The record holds no event.")
-        except (ValueError, RecursionError) as error:
-            # A parser's own refusal (a line beyond its limit, nesting beyond its depth) is a bad record,
-            # not our fault.
-            yield Unreadable(index, sentence(f"the record cannot be parsed: {error}"))
+        except Exception as error:
+            # Whatever a format stumbles over, no record may stop a consumer. The error's own text may hold
+            # a private value, so only its type is told.
+            yield Unreadable(index, f"The record cannot be parsed: {type(error).__name__}.")
 
     def _format(self, data: bytes) -> Format:
         return next((each for each in self._formats if each.recognises(data)), self._formats[0])
@@ -85,6 +85,8 @@ class Decoder:
             except Unfit as unfit:
                 shown = "" if column.private else str(value)[:SHOWN_CHARACTERS]
                 return Unreadable(index, f"{source} {unfit}.", name, shown)
+            except Exception as error:
+                return Unreadable(index, f"{source} cannot be read: {type(error).__name__}.", name)
         arrival = arrival_ms / 1000
         time = values.get(self._time) if self._time else None
         if time is None:

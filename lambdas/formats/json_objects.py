@@ -85,6 +85,9 @@ def one_by_one(data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
             # Python reads it; neither the lake nor the state log could be given it.
             yield Unfit("the record holds half of a character pair, as \\ud800 alone, which is no text")
             return
+        except ValueError:  # Python's guard against numerals that take long to read
+            yield Unfit("the record holds a number of more than 4,300 digits")
+            return
         yield from objects(value)
 
 

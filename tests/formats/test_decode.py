@@ -1,12 +1,15 @@
 """One verdict on a record's bytes: what is a row, and what cannot be read and why."""
 
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lambdas.columns import Boolean, Double, Integer, Text, Timestamp
+from lambdas.columns import Boolean, Double, Integer, Text, Timestamp, Unfit, Value
 from lambdas.columns import Json as JsonText
 from lambdas.formats.csv_line import Csv
 from lambdas.formats.decode import Decoder, Unreadable
@@ -26,18 +29,18 @@ class Reading(Event, key="sensor_id", time="at", id="reading_id"):
     raw = JsonText("all that the sensor said")
     at = Timestamp("when")
     sent_at = Timestamp("when it was sent", form="milliseconds")
+    taken_at = Timestamp("when it was taken", form="seconds")
 
 
-DECODER = Decoder(
-    Pipeline(
-        about="a test's",
-        event=Reading,
-        detectors=[],
-        formats=[Json(), Csv([Reading.reading_id, Reading.sensor_id, Reading.celsius])],
-        ahead=seconds(60),
-        name="test",
-    )
+PIPELINE = Pipeline(
+    about="a test's",
+    event=Reading,
+    detectors=[],
+    formats=[Json(), Csv([Reading.reading_id, Reading.sensor_id, Reading.celsius])],
+    ahead=seconds(60),
+    name="test",
 )
+DECODER = Decoder(PIPELINE)
 
 
 def decoded(data: bytes | str) -> list[Row | Unreadable]:
@@ -77,6 +80,7 @@ def reason_of(data: bytes | str) -> str:
         ("at", "2026-01-31 10:00:00", 1_769_853_600.0),
         ("sent_at", 1_769_853_600_250, 1_769_853_600.25),
         ("sent_at", "1769853600250", 1_769_853_600.25),
+        ("taken_at", 1_769_853_600, 1_769_853_600.0),
     ],
 )
 def test_value_that_fits_is_read(name: str, given_value: object, expected: object) -> None:
@@ -103,7 +107,13 @@ def test_value_that_fits_is_read(name: str, given_value: object, expected: objec
         ("at", "1969-12-31T00:00:00Z", "at is a time outside the years 1970 to 2199."),
         ("at", "2026-01-31T10:01:01Z", "at is 61 s ahead of the record's arrival."),
         ("at", "2027-01-31T10:00:00Z", "at is 365 days ahead of the record's arrival."),
+        ("at", "0001-01-01T00:00:00+23:59", "at is a time outside the years 1970 to 2199."),
         ("sent_at", "soon", "sent_at is text that is not a number."),
+        ("sent_at", 10**400, "sent_at is a time outside the years 1970 to 2199."),
+        ("sent_at", "nan", "sent_at is a time outside the years 1970 to 2199."),
+        ("taken_at", -(10**400), "taken_at is a time outside the years 1970 to 2199."),
+        ("taken_at", "9" * 400, "taken_at is a time outside the years 1970 to 2199."),
+        ("taken_at", True, "taken_at is true or false, a number of seconds since 1970 is expected."),
     ],
 )
 def test_value_that_does_not_fit_says_why(name: str, given_value: object, reason: str) -> None:
@@ -127,6 +137,7 @@ def test_value_that_does_not_fit_says_why(name: str, given_value: object, reason
             r"The record holds half of a character pair, as \ud800 alone, which is no text.",
         ),
         (b'{"a": "\xff"}', "The record is not UTF-8 text (byte 7)."),
+        (b'{"a": ' + b"9" * 5_000 + b"}", "The record holds a number of more than 4,300 digits."),
         (b"a,b\xff,3", "The record is not UTF-8 text (byte 3)."),
     ],
 )
@@ -182,15 +193,33 @@ def test_wrong_line_of_csv_spoils_no_other_and_a_blank_one_is_none() -> None:
     ]
 
 
+NUMBERS = st.one_of(
+    st.integers(),
+    st.integers(300, 4_200).map(lambda digits: 10**digits),
+    st.integers(300, 4_200).map(lambda digits: -(10**digits)),
+    st.floats(),
+    st.builds("{}e{}".format, st.integers(), st.integers()),
+)
+ANYTHING = st.recursive(NUMBERS | st.none() | st.booleans() | st.text(max_size=9), st.lists, max_leaves=3)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
-    data=st.one_of(st.binary(max_size=200), st.text(alphabet='{}[]",:1e-.\\\n \t\x00ntufals', max_size=120))
+    data=st.one_of(
+        st.binary(max_size=200),
+        st.text(alphabet='{}[]",:1e-.\\\n \t\x00ntufals', max_size=120),
+        st.dictionaries(st.sampled_from(list(Reading.columns)), ANYTHING, max_size=3).map(
+            lambda values: a_reading(**values)
+        ),
+    )
 )
 @example(data=b"[" * 100_000)
 @example(data=b'{"a":' * 100_000)
 @example(data=b'{"reading_id":"r","sensor":{"id":"s"},"celsius":1e999}')
 @example(data=b"9" * 5_000)
 @example(data=b'{"number":' + b"9" * 5_000 + b"}")
+@example(data=b'{"reading_id":"r","sensor":{"id":"s"},"sent_at":' + b"9" * 309 + b"}")
+@example(data=b'{"reading_id":"r","sensor":{"id":"s"},"taken_at":' + b"9" * 309 + b"}")
 @example(data=b'"' + b"a" * 140_000)
 def test_any_bytes_are_events_or_have_a_reason(data: bytes | str) -> None:
     parts = decoded(data)
@@ -207,3 +236,42 @@ def test_an_aggregate_of_the_producer_library_is_refused_whatever_it_holds() -> 
         "The record is an aggregate of the Kinesis producer library, which is not opened yet; switch "
         "aggregation off in the producer.",
     )
+
+
+class Brittle:
+    """A format with a mistake of its own in it."""
+
+    def recognises(self, data: bytes) -> bool:
+        return True
+
+    def read(self, data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
+        yield json.loads(a_reading())
+        raise KeyError(data.decode())
+
+
+class Inverse(Double):
+    """A column with a mistake of its own in it."""
+
+    def read(self, value: Any) -> Value:
+        return 1 / int(value)
+
+
+class Pull(Event, key="reading_id"):
+    reading_id = Text("one for each reading")
+    ohm = Inverse("of the wire")
+
+
+def test_a_formats_mistake_spoils_the_rest_of_a_record_and_tells_none_of_its_values() -> None:
+    row, part = Decoder(replace(PIPELINE, formats=[Brittle()])).decode(b"secret", ARRIVAL)
+
+    assert isinstance(row, Row)
+    assert part == Unreadable(1, "The record cannot be parsed: KeyError.")
+
+
+def test_a_columns_mistake_spoils_no_other_part_and_tells_none_of_its_values() -> None:
+    given = b'[{"reading_id": "a", "ohm": "secret"}, {"reading_id": "b", "ohm": 4}]'
+    part, row = Decoder(replace(PIPELINE, event=Pull, formats=[Json()])).decode(given, ARRIVAL)
+
+    assert part == Unreadable(0, "ohm cannot be read: ValueError.", "ohm")
+    assert isinstance(row, Row)
+    assert row.values["ohm"] == 0.25

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from lambdas.effects import session
+from lambdas.formats.decode import Decoder, Unreadable
+from lambdas.model import Row
 from pipelines.temperature.pipeline import pipeline
 from tests.effects.support import Faults, keys, real
 from tests.handlers.support import (
@@ -147,18 +149,17 @@ def test_a_clients_service_is_only_asked_for_when_there_is_something_to_send(
     assert asked == {"s3"}
 
 
-class Brittle:
-    """A format with a mistake of its own in it."""
+class Brittle(Decoder):
+    """A decoder with a mistake of its own in it; a format's or a column's it makes unreadable parts of."""
 
-    def recognises(self, data: bytes) -> bool:
-        return b"secret" in data
-
-    def read(self, data: bytes) -> Iterator[dict[str, Any]]:
-        raise KeyError(data.decode())
+    def decode(self, data: bytes, arrival_ms: int, *, sequence: int = 0) -> Iterator[Row | Unreadable]:
+        if b"secret" in data:
+            raise KeyError(data.decode())
+        return super().decode(data, arrival_ms, sequence=sequence)
 
 
 def brittle(detect: Any) -> None:
-    detect.decoder._formats = (Brittle(), *detect.decoder._formats)
+    detect.decoder = Brittle(NAMED)
 
 
 def test_what_comes_before_a_record_that_cannot_be_finished_is_saved(

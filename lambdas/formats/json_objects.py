@@ -12,6 +12,11 @@ import orjson
 
 from lambdas.columns import Unfit, kind
 
+# How deep a parser goes differs by its version and by its caller; a limit far below all of theirs makes one
+# verdict everywhere.
+MOST_LEVELS = 200
+DEEP = f"the record holds lists and objects more than {MOST_LEVELS} levels deep"
+
 
 @dataclass(frozen=True)
 class Json:
@@ -26,16 +31,31 @@ class Json:
         except orjson.JSONDecodeError:
             yield from several(data)
             return
-        yield from objects(value)
+        yield from objects(value, data)
 
 
-def objects(value: Any) -> Iterator[Mapping[str, Any] | Unfit]:
+def objects(value: Any, written: bytes = b"") -> Iterator[Mapping[str, Any] | Unfit]:
+    # Most records have too few brackets to be deep, and counting them costs next to nothing.
+    if written.count(b"{") + written.count(b"[") > MOST_LEVELS and is_deep(value):
+        yield Unfit(DEEP)
+        return
     parts = value if isinstance(value, list) else [value]
     if not any(isinstance(part, dict) for part in parts):
         what = "a list without an object" if isinstance(value, list) else kind(value)
         parts = [Unfit(f"the record is {what}, a JSON object is expected")]
     for part in parts:
         yield part if isinstance(part, dict | Unfit) else Unfit(f"the list holds {kind(part)} beside objects")
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects stand in each other more than `MOST_LEVELS` deep."""
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        level = [each for each in level if isinstance(each, dict | list)]
+        if not level:
+            return False
+        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
+    return True
 
 
 def several(data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
@@ -50,7 +70,7 @@ def several(data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
             except orjson.JSONDecodeError:
                 yield from one_by_one(line)
             else:
-                yield from objects(value)
+                yield from objects(value, line)
     else:
         yield from one_by_one(data)
 
@@ -77,7 +97,14 @@ def one_by_one(data: bytes) -> Iterator[Mapping[str, Any] | Unfit]:
         assert blanks is not None  # it matches nothing, too
         try:
             value, at = DECODER.raw_decode(text, blanks.end())
+            if is_deep(value):
+                raise RecursionError
             json.dumps(value, ensure_ascii=False).encode()
+        except RecursionError:
+            # A parser that gives up does not say where the value ends: what comes after it is not read,
+            # however deep this one went.
+            yield Unfit(DEEP)
+            return
         except json.JSONDecodeError as error:
             yield Unfit(f"the record is not JSON: {error.msg} at character {error.pos + 1}")
             return

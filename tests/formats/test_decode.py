@@ -159,6 +159,27 @@ def test_private_value_that_does_not_fit_is_not_shown() -> None:
     assert (part.field, part.value, "Jane" in part.reason) == ("owner", "", False)
 
 
+def nested(levels: int) -> str:
+    """A reading whose lists and objects stand in each other so many levels deep."""
+    return a_reading()[:-1] + ', "raw": ' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+
+
+@pytest.mark.parametrize("around", ["%s", "%s\n" + a_reading(), "%s" + a_reading()])
+def test_nesting_is_read_to_a_fixed_depth(around: str) -> None:
+    deep = "The record holds lists and objects more than 200 levels deep."
+
+    assert all(isinstance(part, Row) for part in decoded(around % nested(200)))
+    for levels in (201, 900, 1_100, 40_000):
+        part = decoded(around % nested(levels))[0]
+        assert isinstance(part, Unreadable)
+        assert part.reason == deep
+
+
+@pytest.mark.parametrize("levels", [201, 900, 1_100, 40_000])
+def test_what_follows_a_value_that_is_too_deep_is_not_read_whoever_gave_up(levels: int) -> None:
+    assert len(decoded(nested(levels) + a_reading())) == 1
+
+
 @pytest.mark.parametrize(
     "joined",
     [b"%s\n%s\n", b"%s%s", b"[%s,%s]", b" %s \n\n %s", b"%s\t%s"],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -39,23 +41,25 @@ class Quarantine:
         """Writes one object; the same records again are the same object."""
         if not rejected:
             return
-        lines = b"".join(
-            orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for record in rejected for row in rows(record)
-        )
+        # A line after the other: all of a batch's bad parts as text would be more than a function can hold.
+        content, packed = hashlib.sha256(), io.BytesIO()
+        with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
+            for row in chain.from_iterable(map(rows, rejected)):
+                line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+                content.update(line)
+                file.write(line)
         hour = datetime.fromtimestamp(rejected[0].arrival_ms / 1000, UTC).strftime("%Y-%m-%d-%H")
-        name = hashlib.sha256(lines).hexdigest()
         clients.client("s3").put_object(
             Bucket=self._bucket,
-            Key=f"quarantine/pipeline={self._pipeline}/dt={hour}/{name}.json.gz",
-            Body=gzip.compress(lines, mtime=0),
+            Key=f"quarantine/pipeline={self._pipeline}/dt={hour}/{content.hexdigest()}.json.gz",
+            Body=packed.getvalue(),
         )
 
 
-def rows(record: Rejected) -> list[dict[str, Any]]:
+def rows(record: Rejected) -> Iterator[dict[str, Any]]:
     """A row for each part. The record's bytes stand in the first one only: a megabyte of bad parts, each with
     the whole record, would be more than a function can hold.
     """
-    made = []
     for position, part in enumerate(record.parts):
         values = {
             "reason": part.reason,
@@ -68,5 +72,4 @@ def rows(record: Rejected) -> list[dict[str, Any]]:
             "record_index": part.index,
             "arrived_at": lake_time(record.arrival_ms / 1000),
         }
-        made.append({column.name: values[column.name] for column in QUARANTINE.columns})
-    return made
+        yield {column.name: values[column.name] for column in QUARANTINE.columns}

@@ -1,7 +1,7 @@
 """One verdict on a record's bytes: what is a row, and what cannot be read and why."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lambdas.columns import Boolean, Double, Integer, Text, Timestamp, Unfit, Value
 from lambdas.columns import Json as JsonText
 from lambdas.formats.csv_line import Csv
-from lambdas.formats.decode import Decoder, Unreadable
+from lambdas.formats.decode import MOST_PARTS, Decoder, Unreadable
 from lambdas.formats.json_objects import Json
 from lambdas.model import Event, Pipeline, Row, seconds
 
@@ -157,6 +157,35 @@ def test_private_value_that_does_not_fit_is_not_shown() -> None:
 
     assert isinstance(part, Unreadable)
     assert (part.field, part.value, "Jane" in part.reason) == ("owner", "", False)
+
+
+@pytest.mark.parametrize(
+    ("joined", "most"),
+    [
+        (lambda parts: "[" + ",".join(parts) + "]", a_reading()),
+        (lambda parts: "[" + ",".join(parts) + "]", "{}"),
+        ("\n".join, a_reading()),
+        ("".join, a_reading()),
+        ("\n".join, "r1,s1,20.5"),
+    ],
+    ids=["list", "list of bad ones", "lines", "one after the other", "CSV"],
+)
+def test_a_record_has_so_many_parts_and_the_rest_is_one(
+    joined: Callable[[list[str]], str], most: str
+) -> None:
+    within = decoded(joined([most] * MOST_PARTS))
+    beyond = decoded(joined([most] * (MOST_PARTS + 3)))
+    far_beyond = decoded(joined([most] * (5 * MOST_PARTS)))
+
+    assert len(within) == MOST_PARTS
+    assert beyond[:-1] == far_beyond[:-1] == within
+    assert beyond[-1] == Unreadable(
+        MOST_PARTS,
+        "The record holds more than 5,000 events; those after them, at least 3, were left out; send smaller "
+        "records.",
+    )
+    assert isinstance(far_beyond[-1], Unreadable)
+    assert "those after them, at least 5,001, were" in far_beyond[-1].reason
 
 
 def nested(levels: int) -> str:

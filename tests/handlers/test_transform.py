@@ -1,5 +1,6 @@
 import gzip
 import json
+import tracemalloc
 from base64 import b64decode
 from typing import Any
 
@@ -145,6 +146,32 @@ def test_what_does_not_fit_into_an_answer_goes_to_the_error_output(
     assert results == ["Ok"] * 5 + ["ProcessingFailed"] * 2 + ["Ok"]
     assert len(json.dumps(answer)) < LIMIT
     assert json.loads(capsys.readouterr().out)["too_large"] == [2.0]
+
+
+@pytest.mark.parametrize("name", ["sensor_id", "nothing"])
+def test_a_record_of_too_many_events_fits_the_answer_and_its_rest_is_kept(world: World, name: str) -> None:
+    event = {name: "s", "temperature": 2, "x": 1}
+    packed = ("[" + ",".join([json.dumps(event)] * 18_000) + "]").encode()
+    (answer,) = world.container("lambdas.transform").handler(transform_event([Sent(NOON, packed)]), None)[
+        "records"
+    ]
+    written = quarantined()
+    assert len(lines(answer) if "data" in answer else []) + len(written) == 5_001
+    assert b64decode(written[0]["data"]) == packed
+    assert (written[-1]["record_index"], "send smaller records" in written[-1]["reason"]) == (5_000, True)
+
+
+def test_a_batch_of_nothing_but_bad_parts_needs_little_memory(world: World) -> None:
+    bad = b"[" + b",".join([b"{}"] * 340_000) + b"]"  # 1 MB
+    transform = world.container("lambdas.transform")
+    event = transform_event(numbered([Sent(NOON, bad)] * 3))
+    tracemalloc.start()
+    try:
+        transform.handler(event, None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000_000  # of the 512 MB that the function has
 
 
 def test_what_was_done_is_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import IntEnum
@@ -495,6 +495,12 @@ class Pipeline:
                     "message; use another "
                     "column or declare it without private=True."
                 )
+            elif held := private_within(column, self.event.columns.values()):
+                yield (
+                    f"the column {column.label!r} is read from {column.source!r} and holds the private "
+                    f"{held.label!r} of {held.source!r}, and what a detector reads can stand in a message; "
+                    "use a column with a narrower source."
+                )
         many = next((source for source in self.sources if source.shards != 1), None)
         if many is not None and keys != (self.event.key,):
             yield (
@@ -522,6 +528,20 @@ class Pipeline:
                 "the detector by "
                 f"{holder.name!r}."
             )
+
+
+def private_within(column: Column, columns: Iterable[Column]) -> Column | None:
+    """The private column whose value a column holds, as its own or within, as `agent` does `agent.first`."""
+    return next(
+        (
+            other
+            for other in columns
+            if other.private
+            and other.reference == column.reference
+            and f"{other.source}.".startswith(f"{column.source}.")
+        ),
+        None,
+    )
 
 
 def key_columns(event: type[Event], detector: Detector) -> tuple[Column, ...]:

@@ -25,6 +25,7 @@ from lambdas.columns import (
     quantile,
     share,
 )
+from lambdas.columns import Json as JsonText
 from lambdas.detectors.sequence import Sequence, Step
 from lambdas.detectors.threshold import Threshold
 from lambdas.detectors.window import Window
@@ -62,6 +63,15 @@ class Play(Event, key="guest_id", time="played_at", id="play_id"):
     played_at = Timestamp("when it happened")
 
 
+class Call(Event, key="call_id"):
+    call_id = Text("one for each call")
+    agent = JsonText("all that is known of the agent")
+    agents = Integer("how many are there")
+    first_name = Text("the agent's", private=True, source="agent.first")
+    pen_name = Text("the agent's", source="agent.first")
+    team = Text("the agent's", source="agent.team")
+
+
 def event(key: str = "who", *, time: str | None = None, id: str | None = None, **columns: Column) -> Any:
     return type("Visit", (Event,), {"who": Text("who came"), **columns}, key=key, time=time, id=id)
 
@@ -77,6 +87,11 @@ def pipeline(**changes: Any) -> Pipeline:
 def threshold(**changes: Any) -> Pipeline:
     plain = {"name": "big_win", "when": Play.won > 500, "severity": HIGH, "do_first": "Look."}
     return pipeline(detectors=[Threshold(**{**plain, **changes})])
+
+
+def call(**changes: Any) -> Pipeline:
+    plain = {"name": "big_win", "when": Call.agents > 5, "severity": HIGH, "do_first": "Look."}
+    return pipeline(event=Call, detectors=[Threshold(**{**plain, **changes})])
 
 
 def window(**changes: Any) -> Pipeline:
@@ -205,7 +220,7 @@ REFUSALS = [
     ),
     Refusal(
         lambda: window(when=distinct(Play.table_id) > 5, distinct_cap=10_000),
-        "pipeline: its detectors may keep 4,001 MB of state a shard and 64 MB is the budget; lower max_keys"
+        "pipeline: its detectors may keep 7,202 MB of state a shard and 64 MB is the budget; lower max_keys"
         " of the largest.",
     ),
     Refusal(
@@ -240,6 +255,18 @@ REFUSALS = [
         lambda: threshold(key=Play.pin),
         "pipeline: big_win: the column 'pin' is private and what a detector reads can stand in a message; "
         "use another column or declare it without private=True.",
+    ),
+    Refusal(
+        lambda: call(show=[Call.agent]),
+        "pipeline: big_win: the column 'agent' is read from 'agent' and holds the private 'first_name' of "
+        "'agent.first', and what a detector reads can stand in a message; use a column with a narrower "
+        "source.",
+    ),
+    Refusal(
+        lambda: call(when=Call.pen_name.is_("Jane")),
+        "pipeline: big_win: the column 'pen_name' is read from 'agent.first' and holds the private "
+        "'first_name' of 'agent.first', and what a detector reads can stand in a message; use a column with "
+        "a narrower source.",
     ),
     Refusal(
         lambda: pipeline(sources=[Kinesis(provisioned=2)], detectors=threshold(key=Play.table_id).detectors),
@@ -341,6 +368,11 @@ REFUSALS = [
         "perhaps span=.",
     ),
     Refusal(
+        lambda: window(gap=seconds(0.0001), every=seconds(0)),
+        "pipeline: payout: its gap is below a millisecond, the finest that times are kept in; say "
+        "gap=seconds(30).",
+    ),
+    Refusal(
         lambda: window(every=seconds(0)),
         "pipeline: payout: its window is zero long; say every=seconds(60), or gap= for a session.",
     ),
@@ -392,6 +424,10 @@ def test_wrong_declaration_is_refused_with_one_sentence(refusal: Refusal) -> Non
         refusal.declared()
 
     assert str(refused.value) == refusal.sentence
+
+
+def test_a_column_beside_a_private_one_may_be_read() -> None:
+    assert call(show=[Call.team, Call.agents]).detectors
 
 
 def refusals_in(path: Path) -> Iterator[tuple[int, str]]:

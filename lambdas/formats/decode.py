@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from lambdas.columns import Column, Unfit, Value, Values, lake_time
-from lambdas.model import Format, Pipeline, Row
+from lambdas.model import Format, Pipeline, Row, private_within
 
 # Parts of one record. Firehose takes an answer of 6 MB, which is 4.1 MB of rows in base64: a record of 1 MB
 # in 5,000 rows leaves each 600 bytes for its columns' names and its provenance. What is beyond stays
@@ -30,7 +30,7 @@ AGGREGATED = (
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """A part of a record that is no event: why, in which column, and the value there (empty where it is
-    private).
+    private, or holds what is).
     """
 
     index: int
@@ -48,6 +48,8 @@ class Decoder:
             (name, column.source, column.source.split("."), column.read, column)
             for name, column in pipeline.event.columns.items()
         ]
+        columns = pipeline.event.columns
+        self._hidden = {name for name, each in columns.items() if private_within(each, columns.values())}
         self._time = None if pipeline.event.time is None else pipeline.event.time.name
         self._ahead_ms = round(pipeline.ahead.total_seconds() * 1000)
 
@@ -97,7 +99,7 @@ class Decoder:
             try:
                 values[name] = read(value)
             except Unfit as unfit:
-                shown = "" if column.private else str(value)[:SHOWN_CHARACTERS]
+                shown = "" if name in self._hidden else str(value)[:SHOWN_CHARACTERS]
                 return Unreadable(index, f"{source} {unfit}.", name, shown)
             except Exception as error:
                 return Unreadable(index, f"{source} cannot be read: {type(error).__name__}.", name)
@@ -110,6 +112,8 @@ class Decoder:
         assert isinstance(time, int | float)  # only a Timestamp is an event's time
         if round(time * 1000) > arrival_ms + self._ahead_ms:
             field = self._time or ""
+            if field in self._hidden:  # with the arrival, how far ahead would say when
+                return Unreadable(index, f"{field} is too far ahead of the record's arrival.", field)
             return Unreadable(
                 index,
                 f"{field} is {ahead_words(time - arrival)} ahead of the record's arrival.",

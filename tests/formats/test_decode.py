@@ -209,6 +209,37 @@ def test_what_follows_a_value_that_is_too_deep_is_not_read_whoever_gave_up(level
     assert len(decoded(nested(levels) + a_reading())) == 1
 
 
+class Call(Event, key="agent", time="at"):
+    agent = Text("the agent's name as their key, with all that is known of them", source="agent.known")
+    first_name = Text("the agent's", source="agent.known.name.first", private=True)
+    knowledge = Text("another's", source="agent.knowledge")
+    at = Timestamp("when", private=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (
+            {"agent": {"known": {"name": {"first": "Jane"}}}},
+            Unreadable(0, "agent.known is an object, text is expected.", "agent"),
+        ),
+        (
+            {"agent": {"known": "j", "knowledge": 7}},
+            Unreadable(0, "agent.knowledge is a number, text is expected.", "knowledge", "7"),
+        ),
+        (
+            {"agent": {"known": "j"}, "at": "2026-01-31T11:00:00Z"},
+            Unreadable(0, "at is too far ahead of the record's arrival.", "at"),
+        ),
+    ],
+    ids=["a container", "a longer name", "a time"],
+)
+def test_what_holds_a_private_value_is_not_shown(call: object, expected: Unreadable) -> None:
+    decoder = Decoder(replace(PIPELINE, event=Call, formats=[Json()]))
+
+    assert list(decoder.decode(json.dumps(call).encode(), ARRIVAL)) == [expected]
+
+
 @pytest.mark.parametrize(
     "joined",
     [b"%s\n%s\n", b"%s%s", b"[%s,%s]", b" %s \n\n %s", b"%s\t%s"],

@@ -64,8 +64,6 @@ def send_sms(number: str, text: str) -> None:
         code = error.response["Error"]["Code"]
         if code in REFUSALS:
             raise Refused(f"SNS refuses the number ({code}); ask its owner for another.") from None
-        raise NotSent(f"SNS did not take the SMS ({code}); it is tried again.") from None
+        raise NotSent(f"SNS did not take the SMS ({code}); look at the account's SMS limits.") from None
     except BotoCoreError as error:
-        raise NotSent(
-            f"SNS was not reached for an SMS ({type(error).__name__}); it is tried again."
-        ) from None
+        raise NotSent(f"SNS was not reached for an SMS ({type(error).__name__}).") from None

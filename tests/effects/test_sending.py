@@ -32,8 +32,8 @@ def test_what_is_refused_to_the_end_gets_a_sentence() -> None:
     with pytest.raises(Undelivered) as refused:
         deliver(["a", "b"], lambda parts: [(part, "Throttled") for part in parts[-1:]], "the queue")
     assert str(refused.value) == (
-        f"the queue refused 1 of 2 records {PATIENT_TRIES} times, last with Throttled; look at its limits and "
-        "at the function's rights. Nothing is lost: they are kept and sent again."
+        f"the queue refused 1 of 2 records {PATIENT_TRIES} times, last with Throttled; look at its limits "
+        "and at the function's rights. Nothing is lost: they are kept and sent again."
     )
 
 

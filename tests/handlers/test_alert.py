@@ -68,7 +68,7 @@ def register(device: int, mobile: str) -> None:
     real("dynamodb").put_item(TableName="people", Item=item)
 
 
-def message(change: IncidentChange | str, *, id: str = "", group: str = "") -> dict[str, Any]:
+def message(change: IncidentChange | str, *, id: str = "", group: str = "", tries: int = 1) -> dict[str, Any]:
     if isinstance(change, IncidentChange):
         body, id, group = json.dumps(change.to_row()), id or change.change_id, group or change.incident_id
     else:
@@ -78,6 +78,7 @@ def message(change: IncidentChange | str, *, id: str = "", group: str = "") -> d
         "body": body,
         "attributes": {
             "MessageGroupId": group,
+            "ApproximateReceiveCount": str(tries),
             "ApproximateFirstReceiveTimestamp": str(RECEIVED),
             "SentTimestamp": str(RECEIVED - 900),
         },
@@ -204,6 +205,18 @@ def test_change_that_a_newer_one_overtook_is_not_told(
     assert "a newer one of its incident already was" in capsys.readouterr().out
 
 
+def test_person_is_told_the_newest_alone_where_a_batch_has_it_first(
+    start: Callable[..., Handler], aws: Faults
+) -> None:
+    handler = start("heart_rate")
+    register(7, MOBILE)
+    opened = fast_heart()[0]
+
+    assert failed(handler(message(worse(opened)), message(opened), message(opened, id="redriven"))) == []
+
+    assert len(texted(aws)) == 1  # of the newest
+
+
 # Every step fails once, before it was done or after. At most the step whose answer was lost is done again.
 
 FAULTS = [
@@ -224,7 +237,13 @@ def test_failure_at_any_step_is_made_good_by_the_next_try(
     register(7, MOBILE)
     fail = aws.after if is_after else aws.before
     only = {"topic": "TopicArn", "sms": "PhoneNumber"}.get(step, "")
-    fail(operation, silence(), when=lambda request: only in request if only else True)
+    fail(
+        operation,
+        silence(),
+        when=lambda request: (
+            only in request if only else step != "number" or request["TableName"] == "people"
+        ),
+    )
     change = fast_heart()[0]
 
     assert failed(handler(message(change))) == [change.change_id]
@@ -273,6 +292,128 @@ def test_failure_is_forgotten_in_the_next_batch(start: Callable[..., Handler], a
     handler(message(hot_sensor()[0]))
 
     assert failed(handler(message(hot_sensor()[0]))) == []
+
+
+# A phone or the lake that fails for hours keeps nobody else from hearing what comes next.
+
+
+def to_a_phone(request: dict[str, Any]) -> bool:
+    return "PhoneNumber" in request
+
+
+def worse(opened: IncidentChange) -> IncidentChange:
+    return replace(opened, version=opened.version + 1, state=ESCALATED, severity=CRITICAL)
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"), [("publish", "AuthorizationError"), ("get_item", "AccessDeniedException")]
+)
+def test_phone_that_cannot_be_texted_is_given_up_and_said_so(
+    start: Callable[..., Handler],
+    aws: Faults,
+    capsys: pytest.CaptureFixture[str],
+    operation: str,
+    code: str,
+) -> None:
+    handler = start("heart_rate")
+    register(7, MOBILE)
+    is_sms = to_a_phone if operation == "publish" else lambda request: request["TableName"] == "people"
+    aws.before(operation, refusal(operation, code, 403), times=99, when=is_sms)
+    opened = fast_heart()[0]
+
+    assert failed(handler(message(opened, tries=1))) == [opened.change_id]
+    assert failed(handler(message(opened, tries=2))) == [opened.change_id]
+    assert failed(handler(message(opened, tries=3))) == []
+
+    printed = capsys.readouterr().out
+    logs = [json.loads(each) for each in printed.splitlines()]
+    (given_up,) = [each for each in logs if "is given up" in str(each.get("message"))]
+    assert (given_up["level"], given_up["change_id"]) == ("ERROR", opened.change_id)
+    assert [each["sms_given_up"] for each in logs if "sms_given_up" in each] == [[1.0]]
+    assert MOBILE not in printed
+    assert [row["channel"] for row in delivered("alerts")] == ["topic"]
+    (item,) = steps()
+    assert {each for each in item if each.startswith("done_")} == {
+        "done_topic",
+        "done_lake",
+        "done_sms_given_up",
+    }
+    assert len(published(aws)) == 1
+
+
+def test_sms_that_was_given_up_is_not_sent_by_a_later_try(start: Callable[..., Handler], aws: Faults) -> None:
+    handler = start("heart_rate")
+    register(7, MOBILE)
+    aws.before("publish", refusal("Publish", "Throttling", 400), when=to_a_phone)
+    aws.before("put_record_batch", silence())
+    opened = fast_heart()[0]
+
+    assert failed(handler(message(opened, tries=3))) == [opened.change_id]
+    assert failed(handler(message(opened, tries=4))) == []
+
+    assert len(texted(aws)) == 1
+    assert [row["channel"] for row in delivered("alerts")] == ["topic"]
+
+
+def test_operators_hear_on_while_a_phone_fails_and_the_person_in_order(
+    start: Callable[..., Handler], aws: Faults
+) -> None:
+    handler = start("heart_rate")
+    register(7, MOBILE)
+    aws.before("publish", refusal("Publish", "Throttling", 400), when=to_a_phone)
+    opened = fast_heart()[0]
+    changes = [opened, worse(opened)]
+
+    assert failed(handler(*map(message, changes))) == [each.change_id for each in changes]
+
+    told = [
+        "[HIGH] heart rate device 7: heart rate out of range",
+        "[CRITICAL, WORSE] heart rate device 7: heart rate out of range",
+    ]
+    assert published(aws) == told
+    assert len(texted(aws)) == 1  # and refused
+
+    assert failed(handler(*(message(each, tries=2) for each in changes))) == []
+    assert published(aws) == told
+    assert len(texted(aws)) == 3
+    assert len({row["alert_id"] for row in delivered("alerts")}) == 4
+
+
+def test_operators_hear_on_while_the_lake_fails_and_it_misses_nothing(
+    start: Callable[..., Handler], aws: Faults
+) -> None:
+    handler = start()
+    aws.before("put_record_batch", refusal("PutRecordBatch", "AccessDeniedException", 400), times=2)
+    opened, escalated, resolved = hot_sensor()
+
+    assert failed(handler(message(opened))) == [opened.change_id]
+    assert failed(handler(message(opened, tries=2), message(escalated), message(resolved))) == [
+        opened.change_id,
+        escalated.change_id,
+        resolved.change_id,
+    ]
+    assert len(published(aws)) == 3
+
+    # Redriven from the dead-letter queue, in any order.
+    assert failed(handler(*map(message, (resolved, opened, escalated)))) == []
+    assert len(published(aws)) == 3
+    assert {row["change_id"] for row in delivered("alerts")} == {
+        each.change_id for each in (opened, escalated, resolved)
+    }
+
+
+def test_operators_hear_of_the_whole_batch_before_anybody_waits_for_a_phone_or_the_lake(
+    start: Callable[..., Handler], aws: Faults
+) -> None:
+    handler = start("heart_rate")
+    register(7, MOBILE)
+    opened = fast_heart()[0]
+
+    handler(message(opened), message(of_another_incident(opened)))
+
+    sent = [name for name, _ in aws.requests if name in ("publish", "put_record_batch")]
+    assert sent == ["publish"] * 4 + ["put_record_batch"]
+    assert ["TopicArn" in request for request in aws.requested("publish")] == [True, True, False, False]
 
 
 SECRET = "MARKER-of-what-was-in-it"

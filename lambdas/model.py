@@ -355,8 +355,7 @@ class Detector(Protocol):
     def sms(self) -> Column | None: ...
     @property
     def max_keys(self) -> int: ...
-    @property
-    def bytes_per_key(self) -> int: ...
+    def bytes_with(self, lateness: timedelta) -> int: ...
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the declaration, a sentence each."""
@@ -458,7 +457,7 @@ class Pipeline:
             seen.add(detector.name)
             for problem in self._detector_problems(detector):
                 yield f"{detector.name}: {problem}"
-        needed = sum(detector.bytes_per_key * detector.max_keys for detector in self.detectors)
+        needed = sum(one.bytes_with(self.lateness) * one.max_keys for one in self.detectors)
         if needed > STATE_BUDGET:
             yield (
                 f"its detectors may keep {needed / 1e6:,.0f} MB of state a shard and "

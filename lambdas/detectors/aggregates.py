@@ -4,6 +4,7 @@ saved.
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import math
 from typing import Any, Protocol
@@ -125,6 +126,8 @@ class Distinct:
         self.values: dict[Value, None] = dict.fromkeys(values)
 
     def take(self, value: Value) -> None:
+        if isinstance(value, str) and len(value) > 18:
+            value = "~" + hashlib.blake2b(value.encode(), digest_size=8).hexdigest()
         if value is not None and len(self.values) < self.most:
             self.values[value] = None
 

@@ -14,6 +14,7 @@ from lambdas.columns import (
     Compare,
     DeclarationError,
     Expression,
+    Joined,
     Predicate,
     Text,
     Value,
@@ -24,6 +25,7 @@ from lambdas.model import Bands, Row, Said, Severity, limit_leaf, number_fields
 
 State = TypeVar("State")
 MESSAGE = ("do_first", "runbook", "audience", "sms", "show", "symptom", "severity", "keep", "metric")
+SHOWN_CHARACTERS = 200
 NOT_LOGIC = frozenset({*MESSAGE, "settle", "quiet", "max_keys"})
 
 
@@ -62,9 +64,20 @@ class Detector(Generic[State]):
         return False
 
     @property
+    def patience(self) -> timedelta:
+        """How long nothing strange is found before an incident is over: `quiet`, or longer where findings can
+        come but seldom.
+        """
+        return self.quiet
+
+    @property
     def bytes_per_key(self) -> int:
         """The most that one key's state can take, in bytes of the log."""
         return 200
+
+    def bytes_with(self, lateness: timedelta) -> int:
+        """The same where events may come that late."""
+        return self.bytes_per_key
 
     @property
     def symptom_words(self) -> str:
@@ -171,7 +184,12 @@ class Detector(Generic[State]):
 
     def shown(self, values: Values) -> dict[str, Value]:
         """The columns of `show` by their words."""
-        return {column.words: number(values.get(column.label), column.unit) for column in self.show}
+        return {column.words: number(briefly(values.get(column.label)), column.unit) for column in self.show}
+
+
+def briefly(value: Value) -> Value:
+    """A value as it is shown and kept: a long text is cut."""
+    return value[:SHOWN_CHARACTERS] if isinstance(value, str) else value
 
 
 def columns_in(part: object) -> Iterator[Column]:
@@ -198,11 +216,14 @@ def plain(part: object) -> object:
 
 
 def reason(condition: Predicate, values: Values) -> Compare | None:
-    """The comparison with a number that makes a condition hold, the first one if several do."""
-    for leaf in condition.leaves():
-        if isinstance(leaf, Compare) and leaf.direction != "seen" and leaf.compile()(values):
-            return leaf
-    return None
+    """The comparison with a number that makes a condition hold, the first one if several do; never one of a
+    part that does not hold.
+    """
+    if not condition.compile()(values):
+        return None
+    if isinstance(condition, Joined):
+        return next((found for part in condition.parts if (found := reason(part, values)) is not None), None)
+    return condition if isinstance(condition, Compare) and condition.direction != "seen" else None
 
 
 def moved(bands: Bands, leaf: Compare, limit: float) -> Bands:

@@ -42,8 +42,8 @@ class Sequence(Detector[list[Attempt]]):
     other. A match ends every attempt of its key, so no event is in two matches. `where` says which events
     count at all: any other neither meets nor breaks a step.
 
-    The score is 1. No warm-up. Memory a key: three numbers an attempt, at most `attempts`; the oldest leave
-    first. Events are taken in order of their time.
+    The score is 1. No warm-up. Memory a key: three numbers an attempt, at most `attempts` or as many as the
+    steps take; the oldest leave first. Events are taken in order of their time.
 
     >>> wins = Step(when=Play.won > 0, times=3, unbroken=True)
     >>> streak = Sequence(name="streak", steps=[wins], within=minutes(10), severity=HIGH, do_first="Look.")
@@ -62,7 +62,12 @@ class Sequence(Detector[list[Attempt]]):
 
     @property
     def bytes_per_key(self) -> int:
-        return 100 + 30 * self.attempts
+        return 100 + 30 * self._most
+
+    @property
+    def _most(self) -> int:
+        # Each event that meets a repeated step begins a match, so the first must outlive as many as it takes.
+        return max(self.attempts, sum(step.times for step in self.steps))
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
@@ -142,7 +147,7 @@ class Sequence(Detector[list[Attempt]]):
         young = [attempt for attempt in state if row.time - attempt.began <= seconds_of(self.within)]
         alive = [attempt for attempt in [*young, Attempt(row.time)] if self._goes_on(attempt, met)]
         whole = next((attempt for attempt in alive if attempt.step == len(self.steps)), None)
-        state[:] = [] if whole else alive[-self.attempts :]
+        state[:] = [] if whole else alive[-self._most :]
         if whole:
             took = row.time - whole.began
             yield Finding(

@@ -10,7 +10,16 @@ from typing import Any
 
 from lambdas.columns import Aggregate, Predicate, Test, Value, Values, number
 from lambdas.detectors.aggregates import MOST_BUCKETS, Running, running
-from lambdas.detectors.detector import Detector, columns_in, reason, score_of, seconds_of, span_words
+from lambdas.detectors.detector import (
+    SHOWN_CHARACTERS,
+    Detector,
+    briefly,
+    columns_in,
+    reason,
+    score_of,
+    seconds_of,
+    span_words,
+)
 from lambdas.model import Clear, Contribution, Finding, Row, Said, WindowResult, literal_problems
 
 
@@ -21,7 +30,6 @@ class Pane:
     since: int
     last: int
     aggregates: list[Running]
-    shown: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -30,6 +38,7 @@ class Panes:
 
     open: dict[int, Pane] = field(default_factory=dict)
     following: int | None = None
+    shown: dict[str, Value] = field(default_factory=dict)  # of the newest event, by column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +76,20 @@ class Window(Detector[Panes]):
     distinct_cap: int = 1_000
 
     @property
+    def patience(self) -> timedelta:
+        # Between two findings of a key lies a whole window.
+        return max(self.quiet, self.every + self.settle)
+
+    @property
     def bytes_per_key(self) -> int:
-        each = {"distinct": 20 * self.distinct_cap, "quantile": 16 * MOST_BUCKETS}
+        return self.bytes_with(timedelta(0))
+
+    def bytes_with(self, lateness: timedelta) -> int:
+        each = {"distinct": 24 * self.distinct_cap, "quantile": 16 * MOST_BUCKETS}
         pane = 40 + sum(each.get(aggregate.function, 60) for aggregate in self.aggregates)
-        return 60 + pane * (self._panes_a_window + 1)
+        shown = (SHOWN_CHARACTERS + 50) * len(self.show)
+        late = -(-lateness // self.every) if self.every else 1
+        return 60 + shown + pane * (self._panes_a_window + 1 + late)
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
@@ -82,6 +101,8 @@ class Window(Detector[Panes]):
             yield "its window is zero long; say every=seconds(60), or gap= for a session."
         if self.every and (self.every_ms != self.every / timedelta(milliseconds=1) or self.span % self.every):
             yield "span is not a whole number of every; make it one, as span=seconds(60), every=seconds(10)."
+        if self.gap and not self.gap_ms:
+            yield "its gap is below a millisecond, the finest that times are kept in; say gap=seconds(30)."
         if self.when is None and not self.also:
             yield "it aggregates nothing; say when=mean(…) > 1, or also=[mean(…)]."
         if self.when is not None:
@@ -144,23 +165,19 @@ class Window(Detector[Panes]):
         return not state.open
 
     def save(self, state: Panes) -> Any:
-        panes = [
-            [p.since, p.last, [each.save() for each in p.aggregates], p.shown] for p in state.open.values()
-        ]
-        return [state.following, panes]
+        panes = [[p.since, p.last, [each.save() for each in p.aggregates]] for p in state.open.values()]
+        return [state.following, panes, state.shown]
 
     def restore(self, saved: Any) -> Panes:
-        following, panes = saved
-        return Panes(
-            {since: self._pane(since, last, kept, shown) for since, last, kept, shown in panes}, following
-        )
+        following, panes, shown = saved
+        return Panes({since: self._pane(since, last, kept) for since, last, kept in panes}, following, shown)
 
-    def _pane(self, since: int, last: int, saved: Any = None, shown: Any = None) -> Pane:
+    def _pane(self, since: int, last: int, saved: Any = None) -> Pane:
         kept = saved or [None] * len(self.aggregates)
         aggregates = [
             running(each, self.distinct_cap, old) for each, old in zip(self.aggregates, kept, strict=True)
         ]
-        return Pane(since, last, aggregates, shown or {})
+        return Pane(since, last, aggregates)
 
     def due(self, state: Panes) -> float | None:
         if not state.open:
@@ -176,7 +193,7 @@ class Window(Detector[Panes]):
             for read, aggregate in zip(self._readers, pane.aggregates, strict=True):
                 aggregate.take(read(row.values))
             if self.show:
-                pane.shown = self.shown(row.values)
+                state.shown = {column.label: briefly(row.values.get(column.label)) for column in self.show}
         yield from ()
 
     def _tumbling(self, state: Panes, at: int) -> Pane:
@@ -211,21 +228,21 @@ class Window(Detector[Panes]):
             if self.gap_ms:
                 first = min(state.open.values(), key=lambda pane: (pane.last, pane.since))
                 del state.open[first.since]
-                yield from self._closed(first.since, first.last, [first])
+                yield from self._closed(first.since, first.last, [first], state.shown)
             else:
                 yield from self._close_next(state)
 
     def _close_next(self, state: Panes) -> Iterator[Said]:
         since = state.following or 0
         inside = [state.open[at] for at in sorted(state.open) if since <= at < since + self.span_ms]
-        yield from self._closed(since, since + self.span_ms, inside)
+        yield from self._closed(since, since + self.span_ms, inside, state.shown)
         state.open.pop(since, None)
         earliest = min(state.open, default=None)
         state.following = (
             None if earliest is None else max(since + self.every_ms, earliest + self.every_ms - self.span_ms)
         )
 
-    def _closed(self, since: int, until: int, panes: list[Pane]) -> Iterator[Said]:
+    def _closed(self, since: int, until: int, panes: list[Pane], shown: Values) -> Iterator[Said]:
         if len(panes) == 1:
             aggregates = panes[0].aggregates
         else:
@@ -239,7 +256,7 @@ class Window(Detector[Panes]):
         if self._when is not None:
             met = self._when(values)
             if met:
-                yield self._finding(since / 1000, until / 1000, values, panes[-1].shown)
+                yield self._finding(since / 1000, until / 1000, values, self.shown(shown))
             elif met is False:
                 # Windows that do not overlap say that all was well from the first event of this one on.
                 yield Clear((until if self._panes_a_window > 1 else since) / 1000)

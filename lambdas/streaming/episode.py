@@ -40,6 +40,7 @@ class Episode:
     def repeated(self, finding: Finding, severity: Severity) -> bool:
         """Counts a further finding; whether it makes the incident worse."""
         self.findings += 1
+        self.since = min(self.since, finding.since)
         self.last = max(self.last, finding.time)
         if self.cleared_at is not None and finding.time > self.cleared_at:
             self.cleared_at = None

@@ -24,6 +24,7 @@ from lambdas.model import (
     severity_of,
 )
 from lambdas.streaming.episode import Episode
+from lambdas.streaming.reorder import MOST_CHARACTERS, bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Lane:
         self,
         detector: Detector[Any],
         pipeline: Pipeline,
+        shard_id: str,
         index: int,
         timers: Timers,
         send: Callable[[Item], None],
@@ -83,15 +85,18 @@ class Lane:
         self.in_order = detector.in_order
         self.fingerprint = detector.fingerprint()
         self.faults: list[str] = []
-        self.was_anew = False  # a saved state was of another shape
+        self.could_not_restore = False
         self._pipeline = pipeline.name
+        self._shard_id = shard_id
         self._index = index
         self._timers = timers
         self._send = send
         self._counts = counts
-        self._key_of = key_reader(key_columns(pipeline.event, detector))
+        keys = key_columns(pipeline.event, detector)
+        self.labels = {column.label for column in (*keys, *detector.reads())}
+        self._key_of = key_reader(keys)
         self._settle = detector.settle.total_seconds()
-        self._quiet = detector.quiet.total_seconds()
+        self._quiet = detector.patience.total_seconds()
         self._cells: OrderedDict[str, Cell] = OrderedDict()
         self._touched: set[str] = set()
 
@@ -100,6 +105,8 @@ class Lane:
         if key is None:
             self._counts["keyless"] += 1
             return
+        if len(key) > MOST_CHARACTERS:
+            key = bounded(key)
         cell = self._cells.get(key)
         if cell is None:
             cell = Cell(self.detector.begin())
@@ -116,26 +123,32 @@ class Lane:
         if cell is None or cell.scheduled != due:
             return
         cell.scheduled = None
-        wanted = self.detector.due(cell.state)
+        wanted = self._due(cell)
+        is_wanted = wanted is not None and wanted <= due
+        if is_wanted:
+            self._advance(key, cell, due)
         over = [way for way, each in cell.episodes.items() if each.due(self._settle, self._quiet) <= due]
-        if (wanted is None or wanted > due) and not over:
+        for way in over:
+            episode = cell.episodes.pop(way)
+            self._resolve(key, way, episode, due, "quiet" if episode.cleared_at is None else "clear")
+        if is_wanted or over:
+            self._keep(key, cell)
+        else:
             self._schedule(key, cell)  # what was due has been put off by later events
-            return
+
+    def _advance(self, key: str, cell: Cell, due: float) -> None:
         try:
             for said in self.detector.advance(cell.state, due):
                 self._hear(key, cell, said, "")
+            again = self.detector.due(cell.state)
+            if again is not None and again <= due:
+                raise RuntimeError("the deadline did not move on")
         except Exception as error:  # as in observe
             self._fault(cell, error)
-        for way in over:
-            episode = cell.episodes[way]
-            if episode.due(self._settle, self._quiet) <= due:
-                del cell.episodes[way]
-                self._resolve(key, way, episode, due, "quiet" if episode.cleared_at is None else "clear")
-        self._keep(key, cell)
 
     def _keep(self, key: str, cell: Cell) -> None:
         known = key in self._cells
-        if not cell.episodes and self.detector.is_blank(cell.state):
+        if not cell.episodes and self._is_blank(cell):
             if known:
                 del self._cells[key]
                 self._touched.add(key)
@@ -149,8 +162,22 @@ class Lane:
         if len(self._cells) > self.detector.max_keys:
             self._evict()
 
+    def _due(self, cell: Cell) -> float | None:
+        try:
+            return self.detector.due(cell.state)
+        except Exception as error:  # as in observe
+            self._fault(cell, error)
+            return None
+
+    def _is_blank(self, cell: Cell) -> bool:
+        try:
+            return self.detector.is_blank(cell.state)
+        except Exception as error:  # as in observe
+            self._fault(cell, error)
+            return True
+
     def _schedule(self, key: str, cell: Cell) -> None:
-        due = self.detector.due(cell.state)
+        due = self._due(cell)
         for episode in cell.episodes.values():
             over = episode.due(self._settle, self._quiet)
             due = over if due is None or over < due else due
@@ -163,7 +190,9 @@ class Lane:
         self._touched.add(key)
         self._counts["evicted"] += 1
         for way, episode in cell.episodes.items():
-            self._resolve(key, way, episode, episode.last, "lost sight")
+            self._resolve(
+                key, way, episode, max(episode.last, episode.cleared_at or episode.last), "lost sight"
+            )
 
     def _fault(self, cell: Cell, error: Exception) -> None:
         self._counts["faults"] += 1
@@ -210,7 +239,7 @@ class Lane:
             cell.episodes[way] = known
             self._change(OPENED, key, way, known, finding.time)
         elif known.repeated(finding, severity):
-            self._change(ESCALATED, key, way, known, finding.time)
+            self._change(ESCALATED, key, way, known, max(finding.time, known.detected_at))
         id = self._id("finding", key, way, finding.since, finding.time, origin)
         self._send(
             Item(
@@ -249,7 +278,9 @@ class Lane:
         self._send(Item("incident_change", change.change_id, change.to_row()))
 
     def _id(self, *parts: object) -> str:
-        whole = "\x1f".join(str(part) for part in (self._pipeline, self.detector.name, *parts))
+        whole = "\x1f".join(
+            str(part) for part in (self._pipeline, self._shard_id, self.detector.name, *parts)
+        )
         return hashlib.sha256(whole.encode()).hexdigest()[:20]
 
     @property
@@ -261,14 +292,15 @@ class Lane:
         """The keys touched since the last change, the least recently touched first; `None` for a key that has
         gone.
         """
-        living = len(self._touched & self._cells.keys())
+        living = sum(key in self._cells for key in self._touched)
         order: list[str] = []
         for key in reversed(self._cells):
             if len(order) == living:
                 break
             if key in self._touched:
                 order.append(key)
-        gone: dict[str, Any] = dict.fromkeys(sorted(self._touched - self._cells.keys()))
+        # Not as a difference of sets: that would walk all keys of the shard.
+        gone: dict[str, Any] = dict.fromkeys(sorted(key for key in self._touched if key not in self._cells))
         self._touched.clear()
         return gone | {key: self._saved(self._cells[key]) for key in reversed(order)}
 
@@ -276,26 +308,43 @@ class Lane:
         return {key: self._saved(cell) for key, cell in self._cells.items()}
 
     def _saved(self, cell: Cell) -> list[Any]:
-        return [self.detector.save(cell.state), {way: each.save() for way, each in cell.episodes.items()}]
+        try:
+            state = self.detector.save(cell.state)
+        except Exception as error:  # as in observe
+            self._fault(cell, error)
+            state = self.detector.save(cell.state)
+        return [state, {way: each.save() for way, each in cell.episodes.items()}]
 
     def restore(self, saved: dict[str, Any], fingerprint: str) -> None:
-        """Takes over keys as they were saved; under another fingerprint only their open incidents."""
-        same = fingerprint == self.fingerprint
-        self.was_anew = bool(saved) and not same
+        """Takes over keys as they were saved; under another fingerprint, or where they cannot be read, only
+        their open incidents.
+        """
         for key, kept in saved.items():
             self._cells.pop(key, None)
             if kept is None:
                 continue
             state, episodes = kept
-            cell = Cell(self.detector.restore(state) if same else self.detector.begin())
+            cell = Cell(self._restored(state) if fingerprint == self.fingerprint else self.detector.begin())
             cell.episodes = {way: Episode.restore(each) for way, each in episodes.items()}
-            if cell.episodes or not self.detector.is_blank(cell.state):
-                self._cells[key] = cell
+            self._cells[key] = cell
+
+    def _restored(self, state: Any) -> Any:
+        try:
+            return self.detector.restore(state)
+        except Exception:  # a state that its detector cannot read must not make the shard unreadable
+            self.could_not_restore = True
+            return self.detector.begin()
+
+    def forget(self) -> None:
+        self._cells.clear()
 
     def set_timers(self) -> None:
         """After the last `restore`: every deadline into the timers."""
-        for key, cell in self._cells.items():
-            self._schedule(key, cell)
+        for key, cell in list(self._cells.items()):
+            if not cell.episodes and self._is_blank(cell):
+                del self._cells[key]
+            else:
+                self._schedule(key, cell)
 
 
 def orphans(saved: dict[str, Any]) -> Iterator[tuple[str, str, Episode]]:

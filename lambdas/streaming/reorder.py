@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Iterable
 from typing import Any
 
 from lambdas.model import Row
+
+MOST_CHARACTERS = 256
 
 
 class ReorderBuffer:
@@ -53,25 +56,30 @@ def plain(row: Row) -> list[Any]:
 
 
 class Ids:
-    """The ids of events by event time: a repeat is known for `span` seconds behind the watermark.
+    """The ids of events by event time: whatever comes again within `span` seconds is a repeat.
 
-    At most `most` are kept; the oldest leave first and are counted in `lost`.
+    At most `most` are kept; the oldest leave first and are counted in `lost`. What is known depends on the
+    events and the watermark alone, not on when something was pruned or restored.
     """
 
     def __init__(self, span: float, most: int) -> None:
         self._span = span
         self._most = most
+        self._oldest = float("-inf")  # event time from which ids are known
         self._known: dict[str, float] = {}
-        self._heap: list[tuple[float, str]] = []
+        self._heap: list[tuple[float, str]] = []  # may hold ids that were forgotten or came again since
         self._added: list[tuple[str, float]] = []
         self.lost = 0
 
     def is_repeat(self, id: str, time: float) -> bool:
-        """Whether the id was seen; if not it is from now on."""
-        if id in self._known:
+        """Whether the id is known; if not it is from now on."""
+        id = bounded(id)
+        known = self._known.get(id)
+        if known is not None and known >= max(self._oldest, time - self._span):
             return True
         self._remember(id, time)
         self._added.append((id, time))
+        self._prune()
         return False
 
     def _remember(self, id: str, time: float) -> None:
@@ -79,19 +87,41 @@ class Ids:
         heapq.heappush(self._heap, (time, id))
 
     def forget_until(self, watermark: float) -> None:
-        while self._heap and (self._heap[0][0] < watermark - self._span or len(self._heap) > self._most):
+        self._oldest = watermark - self._span
+        self._prune()
+
+    def _prune(self) -> None:
+        while self._heap and (self._heap[0][0] < self._oldest or len(self._known) > self._most):
             time, id = heapq.heappop(self._heap)
-            del self._known[id]
-            self.lost += time >= watermark - self._span
+            if self._known.get(id) == time:
+                del self._known[id]
+                self.lost += time >= self._oldest
 
     def change(self) -> list[Any]:
         added, self._added = self._added, []
-        return [[id, time] for id, time in added if id in self._known]
+        return [[id, time] for id, time in added if self._known.get(id) == time]
 
     def snapshot(self) -> list[Any]:
-        return [[id, time] for time, id in sorted(self._heap)]
+        return sorted([id, time] for id, time in self._known.items())
 
     def restore(self, saved: Iterable[Any]) -> None:
         for id, time in saved:
-            if id not in self._known:
-                self._remember(id, time)
+            self._remember(id, time)
+
+    def restored(self, watermark: float | None) -> None:
+        """After the last `restore`: forgets what had been forgotten, which is no new loss."""
+        if watermark is not None:
+            self._oldest = watermark - self._span
+        self._prune()
+        self.lost = 0
+
+
+def bounded(text: str) -> str:
+    """A text from outside as a key: cut to a length that a state can hold many of, and still itself.
+
+    >>> bounded("sensor-1"), len(bounded("x" * 5_000))
+    ('sensor-1', 217)
+    """
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return f"{text[:200]}~{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -72,11 +72,20 @@ class Shard:
         self._lanes = list(self._make_lanes())
         self._prompt = [lane for lane in self._lanes if not lane.in_order]
         self._patient = [lane for lane in self._lanes if lane.in_order]
+        self._patient_labels = sorted({label for lane in self._patient for label in lane.labels})
 
     def _make_lanes(self) -> Iterator[Lane]:
         for index, detector in enumerate(self._pipeline.detectors):
             assert isinstance(detector, Detector)  # what a pipeline lists is made from that class
-            yield Lane(detector, self._pipeline, index, self._timers, self._outbox.append, self._counts)
+            yield Lane(
+                detector,
+                self._pipeline,
+                self._shard_id,
+                index,
+                self._timers,
+                self._outbox.append,
+                self._counts,
+            )
 
     def process(self, records: Iterable[Record]) -> Outcome:
         """Takes records in the order of their sequence numbers; those up to `sequence` are a replay and
@@ -125,13 +134,16 @@ class Shard:
         if self.watermark is not None and row.time < self.watermark:
             self._late(row)
             return
-        if self._newest is None or row.time > self._newest:
-            self._newest = row.time
-            self._move_to(row.time - self._lateness)
+        # A clock that is ahead of the stream's moves nothing: all others would be late by it.
+        seen = min(row.time, row.arrival)
+        if self._newest is None or seen > self._newest:
+            self._newest = seen
+            self._move_to(seen - self._lateness)
         for lane in self._prompt:
             lane.observe(row)
         if self._patient:
-            self._buffer.add(row)
+            values = {label: row.values.get(label) for label in self._patient_labels}
+            self._buffer.add(Row(row.time, values, row.arrival, row.sequence, row.index))
             if self.watermark is not None and row.time <= self.watermark:
                 self._settle(self.watermark)
 
@@ -213,6 +225,7 @@ class Shard:
         """Takes over what was saved: a base or none, then the changes after it in order."""
         lanes = {lane.detector.name: lane for lane in self._lanes}
         strangers: dict[str, dict[str, Any]] = {}
+        prints: dict[str, str] = {}
         for saved in chain([] if base is None else [base], changes):
             self.sequence = int(saved["sequence"])
             self._newest, self._arrived, self.watermark = (
@@ -222,18 +235,22 @@ class Shard:
             )
             self._buffer.restore(saved["buffer"])
             self._ids.restore(saved["ids"])
+            prints = saved["prints"]
             for name, keys in saved["keys"].items():
                 if name in lanes:
-                    lanes[name].restore(keys, saved["prints"][name])
+                    lanes[name].restore(keys, prints[name])
                 else:
                     strangers.setdefault(name, {}).update(keys)
+            # Who is not named in what was saved was not part of the pipeline then: its states ended there.
             strangers = {name: keys for name, keys in strangers.items() if name in saved["keys"]}
+            for name in lanes.keys() - saved["keys"].keys():
+                lanes[name].forget()
         if self.watermark is not None:
             self._buffer.forget_until(self.watermark)
-            self._ids.forget_until(self.watermark)
+        self._ids.restored(self.watermark)
         for name, lane in lanes.items():
             lane.set_timers()
-            if lane.was_anew:
+            if prints.get(name, lane.fingerprint) != lane.fingerprint or lane.could_not_restore:
                 self.began_anew.append(name)
         self._orphans = [(name, *each) for name, keys in strangers.items() for each in orphans(keys)]
 

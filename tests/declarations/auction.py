@@ -29,7 +29,7 @@ pipeline = Pipeline(
                when=total(Bid.amount) > 100, also=[count()], severity=MEDIUM,
                do_first="See which auctions the block's bids are for, and whether one address made them."),
         Window(name="many_bidders", every=seconds(15), when=distinct(Bid.bidder) > 20, severity=LOW,
-               max_keys=1_000, do_first="Look whether the auction was announced or bots came."),
+               max_keys=300, do_first="Look whether the auction was announced or bots came."),
         Threshold(name="own_bid", when=Bid.bidder.is_(Bid.owner), severity=HIGH, show=[Bid.amount],
                   do_first="Hold the auction's payout and compare the owner's other auctions."),
     ],

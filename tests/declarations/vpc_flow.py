@@ -38,7 +38,7 @@ pipeline = Pipeline(
                when=total(Flow.packets) > 10_000, also=[count()], severity=MEDIUM, max_keys=20,
                do_first="Ask for the top ten rejected sources of the last hour."),
         Window(name="port_scan", key=Flow.source_address, every=minutes(1), where=rejected, distinct_cap=200,
-               when=distinct(Flow.target_port) > 100, severity=HIGH, max_keys=5_000, keep=False,
+               when=distinct(Flow.target_port) > 100, severity=HIGH, max_keys=900, keep=False,
                do_first="Block the address in the network's access list, then see what it reached."),
         RandomCutForest(name="strange_flow", on=[Flow.octets, Flow.packets], severity=LOW, max_keys=20,
                         do_first="Look who talks through this interface and since when."),

@@ -208,3 +208,15 @@ def test_quantile_keeps_its_bytes_however_wide_the_values_spread() -> None:
     assert len(sketch.buckets) == MOST_BUCKETS
     assert len(json.dumps(sketch.save(), separators=(",", ":"))) < 16 * MOST_BUCKETS
     assert sketch.result() == pytest.approx(10.0 ** ((1399 - 24) / 10), rel=0.0101)
+
+
+@pytest.mark.parametrize("times", [5, 21, 22, 60])
+@pytest.mark.parametrize("unbroken", [False, True])
+def test_step_is_met_however_often_it_must_be(times: int, unbroken: bool) -> None:
+    streak = Sequence(
+        name="s", steps=[Step(when=Play.won > 0, times=times, unbroken=unbroken)], within=minutes(9), **COMMON
+    )
+
+    said = hear(streak, [Row(float(at), {"won": 1.0}) for at in range(120)])
+
+    assert len(said) == 120 // times

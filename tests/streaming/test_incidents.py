@@ -2,19 +2,21 @@
 shape.
 """
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lambdas.columns import mean
+from lambdas.columns import count, mean
 from lambdas.detectors.detector import Detector
 from lambdas.detectors.sequence import Sequence, Step
 from lambdas.detectors.threshold import Threshold
 from lambdas.detectors.window import Window
 from lambdas.incidents import IncidentChange
-from lambdas.model import CRITICAL, HIGH, Pipeline, Row, minutes, seconds
-from lambdas.streaming.shard import Outcome, Shard
+from lambdas.model import CRITICAL, HIGH, Pipeline, Row, hours, minutes, seconds
+from lambdas.streaming.reorder import Ids
+from lambdas.streaming.shard import Outcome, Record, Shard
 from tests.detectors.support import Beat, Play, Reading
 from tests.streaming.support import SHARD, Log, bodies, pipeline, records, run
 
@@ -269,3 +271,154 @@ def test_incident_that_is_over_at_the_moment_of_a_new_finding_is_over() -> None:
 
     assert [change["state"] for change in changes] == ["opened", "resolved", "opened", "resolved"]
     assert len({change["incident_id"] for change in changes}) == 2
+
+
+@pytest.mark.parametrize("ahead", [11, 60, 290])
+def test_one_fast_clock_makes_no_other_sensor_late(ahead: int) -> None:
+    given = []
+    for at in range(0, 600, 5):
+        for sensor, temperature, clock in (("fast", 20.0, ahead), ("s1", 48.0, 0), ("s2", 25.0, 0)):
+            given.append(Row(at + clock, {"sensor_id": sensor, "temperature": temperature}, at))
+    arriving = [
+        Record(number, row.arrival, [Row(row.time, row.values, row.arrival, number)])
+        for number, row in enumerate(given, start=1)
+    ]
+
+    outcome = Shard(pipeline(Reading, HOT), SHARD).process(arriving)
+
+    assert outcome.counts.get("late", 0) == 0
+    assert [change["key"] for change in bodies(outcome.outbox, "incident_change")] == ["s1"]
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_id_that_comes_again_after_it_was_forgotten_is_remembered_anew(cold: bool) -> None:
+    times = (0, 2_000, 2_003, 4_000)
+    given = records([Row(float(at), {"play_id": "p", "guest": "g", "won": 1.0}) for at in times])
+    counted = Window(name="counted", every=seconds(10), also=[count()], severity=HIGH, do_first="Look.")
+
+    sent = run(pipeline(Play, counted), given, cuts=range(5), cold=cold, tick=9e3)
+
+    assert [row["aggregates"]["count()"] for row in bodies(sent, "window_result")] == [1, 1, 1]
+
+
+def test_detector_put_back_after_it_was_taken_out_begins_a_new_life() -> None:
+    log = Log(pipeline(Reading, HOT), base_every=100)
+    with_it, without_it = log.pipeline, pipeline(Reading, replace(HOT, name="other"))
+    given = records(readings((0, 31), (1, 32), (2, 46)))
+    for number, deployed in enumerate((with_it, without_it, with_it)):
+        log.pipeline = deployed
+        log.save(shard := log.load(), shard.process(given[number : number + 1]))
+
+    changes = [c for c in bodies(log.sent, "incident_change") if c["detector"] == "too_hot"]
+
+    assert [change["state"] for change in changes] == ["opened", "resolved", "opened"]
+    assert len({change["change_id"] for change in changes}) == 3
+
+
+class Faulty(Threshold):
+    """A user's own detector that fails where it is told to."""
+
+    where = ""
+
+    def due(self, state: Any) -> float | None:
+        if self.where == "due":
+            raise ValueError
+        return None
+
+    def is_blank(self, state: Any) -> bool:
+        if self.where == "is_blank":
+            raise ValueError
+        return super().is_blank(state)
+
+    def save(self, state: Any) -> Any:
+        if self.where == "save" and state.hot is not None:
+            raise ValueError
+        return super().save(state)
+
+    def restore(self, saved: Any) -> Any:
+        if self.where == "restore":
+            raise ValueError
+        return super().restore(saved)
+
+
+@pytest.mark.parametrize("where", ["due", "is_blank", "save", "restore"])
+def test_fault_anywhere_in_a_detector_stops_nobody_else(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Faulty, "where", where)
+    faulty = Faulty(name="faulty", when=Reading.temperature >= 30, severity=HIGH, do_first="Look.")
+    given = records(readings((0, 31), (1, 32), (200, 20)))
+
+    sent = run(pipeline(Reading, faulty, HOT), given, cuts=[1, 2], cold=True, tick=9e3)
+
+    states = [c["state"] for c in bodies(sent, "incident_change") if c["detector"] == "too_hot"]
+    assert states == ["opened", "resolved"]
+
+
+class Stuck(Window):
+    """A user's own detector whose deadline never moves on."""
+
+    def advance(self, state: Any, now: float) -> Any:
+        return ()
+
+
+def test_deadline_that_does_not_move_on_is_a_fault_and_no_endless_loop() -> None:
+    stuck = Stuck(name="stuck", every=seconds(10), when=count() > 0, severity=HIGH, do_first="Look.")
+
+    outcome = Shard(pipeline(Reading, stuck), SHARD).process(records(readings((0, 31), (100, 31))))
+
+    assert outcome.faults == ["stuck raised RuntimeError"]
+
+
+def test_incident_of_hourly_windows_lasts_from_one_to_the_next() -> None:
+    hourly = Window(
+        name="hourly", every=hours(1), when=mean(Reading.temperature) > 30, severity=HIGH, do_first="Look."
+    )
+    given = records(readings(*((at, 35) for at in range(0, 6 * 3600, 300))))
+
+    states = [c["state"] for c in bodies(run(pipeline(Reading, hourly), given, tick=5e4), "incident_change")]
+
+    assert states == ["opened", "resolved"]
+
+
+def test_cause_is_never_told_from_a_part_that_does_not_hold() -> None:
+    mixed = Threshold(
+        name="mixed",
+        when=((Play.won > 10) & Play.action.is_("sit")) | (Play.won > 5),
+        severity={5: HIGH, 10: CRITICAL},
+        do_first="Look.",
+    )
+    given = records([Row(0.0, {"play_id": "p", "guest": "g", "won": 20.0, "action": "bet"})])
+
+    (found,) = bodies(run(pipeline(Play, mixed), given), "finding")
+
+    assert found["expected"] == "at most $5"
+
+
+def test_keys_and_ids_of_any_length_take_little_room_and_stay_apart() -> None:
+    names = ["x" * 100_000 + "1", "x" * 100_000 + "2"]
+    given = [Row(at, {"play_id": name, "guest": name, "won": 50.0}) for at, name in enumerate(names)]
+    hot = Threshold(name="big", when=Play.won > 10, severity=HIGH, do_first="Look.")
+
+    outcome = Shard(pipeline(Play, hot), SHARD).process(records(given))
+
+    assert len({change["key"] for change in bodies(outcome.outbox, "incident_change")}) == 2
+    assert len(json.dumps(outcome.change)) < 5_000
+
+
+def test_ids_are_bounded_though_the_watermark_stands() -> None:
+    ids = Ids(600, most=10)
+    for number in range(100):
+        ids.is_repeat(f"id-{number:03}", float(number % 7))
+
+    assert len(ids.snapshot()) == 10
+    assert ids.lost == 90
+
+
+def test_rows_that_wait_keep_only_what_detectors_read() -> None:
+    streak = Sequence(
+        name="streak", steps=[Step(when=Play.won > 0)], within=minutes(1), severity=HIGH, do_first="Look."
+    )
+    row = Row(5.0, {"play_id": "p", "guest": "g", "won": 5.0, "action": "secret"})
+
+    waiting = Shard(pipeline(Play, streak), SHARD).process(records([row])).change["buffer"]
+
+    assert [sorted(values) for *_, values in waiting] == [["guest", "won"]]

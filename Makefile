@@ -37,8 +37,7 @@ synth: .venv/runtime ## write the CloudFormation templates into cdk.out
 	$(BIN)/python app.py
 
 # The order matters: the layer's versions bind the laptop's, and the laptop's bind the tests'.
-LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --generate-hashes \
-	--no-emit-index-url --no-emit-find-links $(LOCK_FLAGS)
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --generate-hashes $(LOCK_FLAGS)
 
 lock: .venv/uv ## compile the locks again; LOCK_FLAGS=--upgrade takes newer versions
 	$(LOCK) --universal --python-version 3.11 requirements-uv.in -o requirements-uv.txt

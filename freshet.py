@@ -82,6 +82,8 @@ def run_check(_: argparse.Namespace) -> int:
     sentences = run()
     for sentence in sentences:
         print(sentence, file=sys.stderr)
+    if not sentences:
+        print("Templates and SQL of every pipeline: nothing to mend.")
     return OUR_ERROR if sentences else 0
 
 

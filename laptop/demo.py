@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from types import ModuleType
 
 from rich.console import Console
 
@@ -14,7 +15,7 @@ from laptop.cloud import Cloud
 from laptop.figures import as_summary, gather
 from laptop.policies import PolicyError
 from laptop.resources import DeployError
-from laptop.run import Run, merged, traffic_of
+from laptop.run import NoTraffic, Run, merged, traffic_of
 from laptop.run_folder import RunFolder
 from laptop.services import NotHonoured
 from laptop.terminal import Terminal
@@ -33,13 +34,17 @@ def demo(wanted: Sequence[str], *, seconds: float, seed: int, start: float, quie
         raise DemoError("There is no traffic in no time; say --minutes 60.")
     try:
         names = [discovery.load(name).name for name in wanted or discovery.names()]
+        traffics = {name: traffic_of(name) for name in names}
         with Terminal(Console(), quiet=quiet) as terminal:
-            return _demo(names, terminal, seconds=seconds, seed=seed, start=start)
-    except (DeclarationError, SynthError, DeployError, NotHonoured, PolicyError) as error:
+            return _demo(traffics, terminal, seconds=seconds, seed=seed, start=start)
+    except (DeclarationError, NoTraffic, SynthError, DeployError, NotHonoured, PolicyError) as error:
         raise DemoError(str(error)) from error
 
 
-def _demo(names: list[str], terminal: Terminal, *, seconds: float, seed: int, start: float) -> int:
+def _demo(
+    traffics: dict[str, ModuleType], terminal: Terminal, *, seconds: float, seed: int, start: float
+) -> int:
+    names = list(traffics)
     folder = RunFolder.new()
     terminal.stage(f"synthesizing the app with {', '.join(names)}")
     settings = {"pipelines": names, "recipients": RECIPIENTS}
@@ -49,11 +54,11 @@ def _demo(names: list[str], terminal: Terminal, *, seconds: float, seed: int, st
         cloud.deploy(cdk_out)
         terminal.stage(f"{len(cloud.resources)} resources deployed; playing {seconds / 60:g} min of traffic")
         with closing(Run(cloud, folder, terminal.steps())) as run:
-            for name in names:
-                references = getattr(traffic_of(name), "references", None)
+            for name, module in traffics.items():
+                references = getattr(module, "references", None)
                 if references is not None:
                     run.seed_references(name, references(seed))
-            traffic = merged(names, seed=seed, start=start, seconds=seconds)
+            traffic = merged(traffics, seed=seed, start=start, seconds=seconds)
             run.play(traffic, start=start, seconds=seconds)
             terminal.stage("keeping the lake")
             run.keep()

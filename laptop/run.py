@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import importlib
+import importlib.util
 import itertools
 import json
 from base64 import b64decode
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from types import ModuleType
 from typing import Any  # a template's properties are as mixed as JSON
 from urllib.parse import urlsplit
 
@@ -34,9 +35,13 @@ QUIET = 45 * 60.0  # simulated seconds after the last record, in which windows c
 QUIET_STEP = 15.0
 
 
+class NoTraffic(LookupError):
+    """A pipeline has no traffic to play; the message says where to write it."""
+
+
 @dataclass
 class Progress:
-    """How far a run has come; `say` is told of each stage, `message` of each message to a person."""
+    """How far a run has come: told of each stage, of the clock as it goes on, of each message to a person."""
 
     stage: Callable[[str], None] = lambda _: None
     moved: Callable[[float, float, int], None] = lambda _at, _of, _records: None
@@ -250,18 +255,24 @@ def view_sql(text: str) -> str:
     return str(json.loads(b64decode(body))["originalSql"])
 
 
-def traffic_of(pipeline: str) -> Any:
-    """The traffic module of a pipeline's folder."""
-    return importlib.import_module(f"pipelines.{pipeline}.traffic")
+def traffic_of(pipeline: str) -> ModuleType:
+    """The traffic module of a pipeline's folder; raises `NoTraffic` where there is none."""
+    name = f"pipelines.{pipeline}.traffic"
+    if importlib.util.find_spec(name) is None:
+        raise NoTraffic(
+            f"{pipeline}: there is no pipelines/{pipeline}/traffic.py, so nothing to play; write one "
+            "with def traffic(*, seed, start, seconds), as pipelines/temperature/traffic.py has it."
+        )
+    return importlib.import_module(name)
 
 
 def merged(
-    pipelines: Iterable[str], *, seed: int, start: float, seconds: float
+    traffics: Mapping[str, ModuleType], *, seed: int, start: float, seconds: float
 ) -> Iterator[tuple[str, Sent]]:
     """The traffic of several pipelines in order of time."""
 
     def named(name: str) -> Iterator[tuple[str, Sent]]:
-        for sent in traffic_of(name).traffic(seed=seed, start=start, seconds=seconds):
+        for sent in traffics[name].traffic(seed=seed, start=start, seconds=seconds):
             yield name, sent
 
-    return heapq.merge(*map(named, pipelines), key=lambda each: each[1].at)
+    return heapq.merge(*map(named, traffics), key=lambda each: each[1].at)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from lambdas.incidents import ESCALATED, OPENED, RESOLVED, IncidentChange
+from lambdas.incidents import RESOLVED, IncidentChange
 from lambdas.model import Contribution, Finding, Severity
 
 
@@ -66,6 +66,11 @@ class Episode:
         if time >= self.last and self.cleared_at is None:
             self.cleared_at = time
 
+    @property
+    def heard_until(self) -> float:
+        """The newest event time that anything was said of the incident."""
+        return self.last if self.cleared_at is None else max(self.last, self.cleared_at)
+
     def due(self, settle: float, quiet: float) -> float:
         """The event time at which the incident is over if nothing more is found."""
         return self.last + quiet if self.cleared_at is None else self.cleared_at + settle
@@ -115,6 +120,3 @@ class Episode:
         episode = cls(*saved)
         episode.contributions = tuple(Contribution(**each) for each in saved[13])
         return episode
-
-
-__all__ = ["ESCALATED", "OPENED", "RESOLVED", "Episode"]

@@ -24,7 +24,7 @@ from lambdas.model import (
     severity_of,
 )
 from lambdas.streaming.episode import Episode
-from lambdas.streaming.reorder import MOST_CHARACTERS, bounded
+from lambdas.streaming.reorder import bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,7 @@ class Lane:
         if key is None:
             self._counts["keyless"] += 1
             return
-        if len(key) > MOST_CHARACTERS:
-            key = bounded(key)
+        key = bounded(key)
         cell = self._cells.get(key)
         if cell is None:
             cell = Cell(self.detector.begin())
@@ -190,9 +189,7 @@ class Lane:
         self._touched.add(key)
         self._counts["evicted"] += 1
         for way, episode in cell.episodes.items():
-            self._resolve(
-                key, way, episode, max(episode.last, episode.cleared_at or episode.last), "lost sight"
-            )
+            self._resolve(key, way, episode, episode.heard_until, "lost sight")
 
     def _fault(self, cell: Cell, error: Exception) -> None:
         self._counts["faults"] += 1

@@ -259,7 +259,7 @@ class Shard:
         for name, key, way, episode in self._orphans:
             episode.version += 1
             who = (self._pipeline.name, name, key, way)
-            change = episode.change(RESOLVED, episode.last, who, "lost sight")
+            change = episode.change(RESOLVED, episode.heard_until, who, "lost sight")
             self._counts["changes"] += 1
             self._outbox.append(Item("incident_change", change.change_id, change.to_row()))
         self._orphans.clear()

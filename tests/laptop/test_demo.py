@@ -260,6 +260,17 @@ def test_fourth_folder_is_deployed_fed_alerted_on_and_queried(house_with_doors: 
     assert asked.stdout.splitlines()[1:] == ['"d1","300"']
 
 
+def test_pipeline_without_traffic_is_told_where_to_write_it(house_with_doors: Path, tmp_path: Path) -> None:
+    (house_with_doors / "pipelines" / "doors" / "traffic.py").rename(tmp_path / "traffic.py")
+
+    answer = freshet(house_with_doors, tmp_path, "demo", "doors")
+
+    (tmp_path / "traffic.py").rename(house_with_doors / "pipelines" / "doors" / "traffic.py")
+    assert answer.returncode == 2
+    assert "there is no pipelines/doors/traffic.py" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_run_killed_at_any_stage_is_in_nobodys_way(tmp_path: Path) -> None:
     command = [sys.executable, str(HOUSE / "freshet.py"), "demo", "temperature", "--minutes", "2"]
     environment = os.environ | {"FRESHET_RUNS": str(tmp_path), "PYTHONUNBUFFERED": "1"}

@@ -1,171 +1,18 @@
-"""Every pipeline's cases.yaml, in several batchings: it alerts when it should and is silent when it should.
-
-A case gives events with the fields that matter, in the order of their arrival; `defaults` and the runner
-fill the others. `at` is an event's time and `arrives` its arrival (by default the same, or when the one
-before arrived), both counted from the case's first moment; `times` and `every` repeat an event; `record` is
-a record's text as it is sent. `expect` lists every incident change in order, each with the fields that
-matter, or says `silence`; `unreadable` counts the parts that cannot be read; `until` is when the case ends
-(by default two quiet minutes after its last event).
-"""
+"""Every pipeline's cases.yaml, in several batchings; what is said of one that fails or cannot be read."""
 
 from __future__ import annotations
 
 import functools
-import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from lambdas.columns import Column, Timestamp
-from lambdas.formats.decode import Decoder
-from lambdas.incidents import STATES, IncidentChange
-from lambdas.model import Pipeline, Row
-from lambdas.streaming.shard import Record, Shard
-from pipelines import discovery
-from pipelines.traffic import iso
-from tests.support import Known, enriched, reference_values
+from lambdas.model import Pipeline
+from pipelines import cases, discovery
+from pipelines.cases import Case, CaseError
 
-ROOT = Path(discovery.__file__).parent
-START = 1_769_853_600.0  # 2026-01-31 10:00 UTC
-AFTER = 120.0  # s of quiet after the last event
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0}
-BATCH_SIZES = (1_000, 1, 3)  # records
-RUNNER_FIELDS = {"at", "arrives", "times", "every", "record"}
-# How a case names the fields of an incident change.
-CHANGE_FIELDS = {
-    "key": "key",
-    "at": "changed_at",
-    "since": "since",
-    "ended": "ended_at",
-    "severity": "severity",
-    "direction": "direction",
-    "observed": "observed",
-    "reason": "reason",
-    "sentence": "sentence",
-    "shown": "shown",
-}
-MOMENTS = {"at", "since", "ended"}
-
-
-@dataclass(frozen=True)
-class Case:
-    pipeline: str
-    detector: str
-    name: str
-    body: Mapping[str, Any]
-    file: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        return f"{self.pipeline}-{self.detector}-{self.name}"
-
-
-def cases() -> Iterator[Case]:
-    for name in discovery.names():
-        file = yaml.safe_load((ROOT / name / "cases.yaml").read_text())
-        for detector, bodies in file["cases"].items():
-            for body in bodies:
-                yield Case(name, detector, body["case"], body, file)
-
-
-CASES = list(cases())
-
-
-def seconds(text: str) -> float:
-    """A moment or span such as +90s, 5m or +1h."""
-    match = re.fullmatch(r"\+?([0-9.]+)(ms|s|m|h)", text)
-    assert match, f"{text!r} is no time; write one such as +10s, 5m or +1h"
-    return float(match[1]) * UNITS[match[2]]
-
-
-def incoming(column: Column, value: Any) -> dict[str, Any]:
-    """The value where the column's source says, as deep as it says."""
-    outer, *inner = column.source.split(".")
-    whole: Any = value
-    for part in reversed(inner):
-        whole = {part: whole}
-    return {outer: whole}
-
-
-def sent_data(pipeline: Pipeline, event: Mapping[str, Any], time: float, number: int) -> bytes:
-    """An event's bytes: what the case gives, its time, and an id where it has none."""
-    if "record" in event:
-        return str(event["record"]).encode()
-    columns = pipeline.event.columns
-    values = {name: value for name, value in event.items() if name not in RUNNER_FIELDS}
-    strange = values.keys() - columns.keys()
-    assert not strange, f"{sorted(strange)} are no columns of {pipeline.event.__name__}: {', '.join(columns)}"
-    if pipeline.event.id is not None:
-        values.setdefault(pipeline.event.id.name, f"event-{number}")
-    if isinstance(pipeline.event.time, Timestamp):
-        forms = {"iso": iso(time), "seconds": time, "milliseconds": round(time * 1_000)}
-        values.setdefault(pipeline.event.time.name, forms[pipeline.event.time.form])
-    whole: dict[str, Any] = {}
-    for name, value in values.items():
-        if value is not None:
-            merge(whole, incoming(columns[name], value))
-    return json.dumps(whole).encode()
-
-
-def merge(whole: dict[str, Any], part: Mapping[str, Any]) -> None:
-    for name, value in part.items():
-        if isinstance(value, dict) and isinstance(whole.get(name), dict):
-            merge(whole[name], value)
-        else:
-            whole[name] = value
-
-
-def records(case: Case, pipeline: Pipeline, known: Known) -> list[Record]:
-    decoder, made, arrival = Decoder(pipeline), list[Record](), START
-    for given in case.body["events"]:
-        event = {**case.file.get("defaults", {}), **given}
-        for turn in range(event.get("times", 1)):
-            time = START + seconds(event["at"]) + turn * seconds(event.get("every", "0s"))
-            arrival = max(arrival, START + seconds(event["arrives"]) if "arrives" in event else time)
-            number = len(made)
-            data = sent_data(pipeline, event, time, number)
-            parts = list(decoder.decode(data, round(arrival * 1_000), sequence=number))
-            rows = [enriched(part, pipeline, known) for part in parts if isinstance(part, Row)]
-            made.append(Record(number, arrival, rows, len(parts) - len(rows)))
-    return made
-
-
-def run(case: Case, pipeline: Pipeline, batch_size: int) -> tuple[list[IncidentChange], int]:
-    """All incident changes of a case and its unreadable parts; each batch meets a shard that was restored."""
-    known = reference_values(pipeline, case.file.get("references", {}))
-    whole, shard, items, unreadable = records(case, pipeline, known), Shard(pipeline, "shard"), [], 0
-    for at in range(0, len(whole), batch_size):
-        outcome = shard.process(whole[at : at + batch_size])
-        items += outcome.outbox
-        unreadable += outcome.counts.get("unreadable", 0)
-        assert not outcome.faults
-        saved, shard = json.dumps(shard.snapshot()), Shard(pipeline, "shard")
-        shard.restore(json.loads(saved), [])
-    until = case.body.get("until")
-    items += shard.advance(START + seconds(until) if until else whole[-1].arrival + AFTER).outbox
-    changes = [IncidentChange.from_row(item.body) for item in items if item.kind == "incident_change"]
-    return changes, unreadable
-
-
-def told(change: IncidentChange, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A change as a case writes it, with the fields that the case gives."""
-    row: dict[str, Any] = {change.state: change.detector}
-    for name in fields.keys() - set(STATES):
-        assert name in CHANGE_FIELDS, f"{name!r} is no field of a change: {', '.join(CHANGE_FIELDS)}"
-        value = getattr(change, CHANGE_FIELDS[name])
-        if name in MOMENTS:
-            value = None if value is None else round(value - START, 3)
-        row[name] = value.name.lower() if name == "severity" else value
-    return row
-
-
-def wanted(fields: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: seconds(value) if name in MOMENTS else value for name, value in fields.items()}
-    return plain | ({"key": str(plain["key"])} if "key" in plain else {})
+BATCH_SIZES = (cases.WHOLE, 1, 3)  # records
+CASES = [case for name in discovery.names() for case in cases.read(name)]
 
 
 @functools.cache
@@ -176,30 +23,112 @@ def load(name: str) -> Pipeline:
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case, batch_size: int) -> None:
-    expected = [] if case.body["expect"] == "silence" else case.body["expect"]
+    told = cases.verdict(case, load(case.pipeline), batch_size)
 
-    changes, unreadable = run(case, load(case.pipeline), batch_size)
-
-    padded = [*expected, *({} for _ in changes[len(expected) :])]
-    assert [told(change, fields) for change, fields in zip(changes, padded, strict=False)] == [
-        wanted(fields) for fields in expected
-    ]
-    assert unreadable == case.body.get("unreadable", 0)
+    if told:
+        pytest.fail(told, pytrace=False)
 
 
 @pytest.mark.parametrize("name", discovery.names())
 def test_every_detector_has_a_case_that_alerts_and_one_that_is_silent(name: str) -> None:
-    pipeline = load(name)
-
-    alerting = {
-        case.detector
-        for case in CASES
-        if case.pipeline == name and case.body["expect"] != "silence" and case.body["expect"]
-    }
-    silent = {case.detector for case in CASES if case.pipeline == name and case.body["expect"] == "silence"}
-
-    assert alerting == silent == {detector.name for detector in pipeline.detectors}
+    assert list(cases.missing(load(name), [case for case in CASES if case.pipeline == name])) == []
 
 
 def test_names_of_cases_are_unique() -> None:
     assert len({str(case) for case in CASES}) == len(CASES)
+
+
+def of_temperature(tmp_path: Path, text: str) -> list[Case]:
+    (tmp_path / "temperature").mkdir()
+    (tmp_path / "temperature" / "cases.yaml").write_text(text)
+    return cases.read("temperature", tmp_path)
+
+
+def one_case(**changes: str) -> str:
+    parts = {"case": "a test's", "events": "[{at: +0s, sensor_id: s, temperature: 21}]", "expect": "silence"}
+    lines = [f"{name}: {value}" for name, value in (parts | changes).items() if value]
+    return "cases:\n  too_hot:\n    - " + "\n      ".join(lines)
+
+
+FAILING = [
+    (
+        one_case(expect="[{opened: too_hot, key: s, at: +0s}]"),
+        "expected opened too_hot (key s, at +0s); there was silence. Write in "
+        "pipelines/temperature/pipeline.py the condition of too_hot (when=…) so that this case meets it: "
+        "it says “temperature at least 30 °C”, "
+        "and the case gives its temperature 21.0.",
+    ),
+    (
+        one_case(events="[{at: +5s, sensor_id: s, temperature: 31}]"),
+        "expected silence; there was opened too_hot (key s, at +5s). In "
+        "pipelines/temperature/pipeline.py the condition of too_hot is “temperature at least 30 °C”: "
+        "mend it, or the case.",
+    ),
+    (
+        one_case(events="[{at: +0s, sensor_id: s, temperature: 31}]", expect="[{opened: too_hot, key: t}]"),
+        "expected opened too_hot (key t); there was opened too_hot (key s). In pipelines/temperature/"
+        "pipeline.py the condition of too_hot is “temperature at least 30 °C”: "
+        "mend it, or the case.",
+    ),
+    (
+        one_case(unreadable="1"),
+        "expected 1 unreadable parts; there were 0. Mend the columns in pipelines/temperature/pipeline.py, "
+        "or the case.",
+    ),
+    (
+        one_case(expect="[{opened: too_cold}]").replace("too_hot:", "too_cold:"),
+        "expected opened too_cold; there was silence. Write in pipelines/temperature/pipeline.py, under "
+        "detectors, the one that is named 'too_cold'.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), FAILING, ids=[sentence for _, sentence in FAILING])
+def test_case_that_fails_says_what_to_write(tmp_path: Path, text: str, sentence: str) -> None:
+    [case] = of_temperature(tmp_path, text)
+
+    assert cases.verdict(case, load("temperature")) == (
+        f'pipelines/temperature/cases.yaml, case "a test\'s": {sentence}'
+    )
+
+
+IN_FILE = "pipelines/temperature/cases.yaml"
+UNREADABLE = [
+    ("cases: {", f"{IN_FILE} is no YAML: .*line 1.*; mend it there."),
+    ("events: []", f"{IN_FILE} has no cases; say cases: and under it the name of a detector."),
+    ("cases: {too_hot: 3}", f"{IN_FILE}: under too_hot is no list; begin each case with '- case: …'."),
+    (one_case(case=""), "case 1 of too_hot: it has no name; say case: and in some words what it shows."),
+    (one_case(events=""), "it has no events; say events: and a line such as - {at: \\+0s} for each."),
+    (one_case(events="[{temperature: 3}]"), "the event .* has no time; say at: \\+0s."),
+    (one_case(expect="loud"), "it expects nothing; say expect: silence, or a line such as .*"),
+    (one_case(expect="[{opend: too_hot}]"), "is no change; say one of opened, escalated, resolved with .*"),
+    (one_case(expect="[{opened: too_hot, kee: s}]"), "a change has no field 'kee'; there are key, at, .*"),
+    (one_case(expects="silence"), "a case has no 'expects'; did you mean expect."),
+    (one_case(events="[{at: soon}]"), "case \"a test's\": 'soon' is no time; write one such as .*"),
+    (one_case(events="[{at: +0s, temp: 3}]"), "'temp' is no column of Reading; there are sensor_id, .*"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), UNREADABLE, ids=[sentence for _, sentence in UNREADABLE])
+def test_case_that_cannot_be_played_is_refused_with_a_sentence(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    def play() -> None:
+        for case in of_temperature(tmp_path, text):
+            cases.verdict(case, load("temperature"))
+
+    with pytest.raises(CaseError, match=f"{sentence}$") as refused:
+        play()
+
+    assert str(refused.value).startswith(IN_FILE)
+
+
+def test_report_tells_of_each_case_and_of_a_detector_without_one() -> None:
+    said: list[str] = []
+
+    assert cases.report(["temperature"], say=said.append)
+    assert said[0].startswith("ok      temperature, too_hot: a single hot reading opens an incident")
+    assert list(cases.missing(load("temperature"), [])) == [
+        f"{IN_FILE}: too_hot has no case that alerts; write one.",
+        f"{IN_FILE}: too_hot has no case that is silent; write one.",
+    ]

@@ -72,7 +72,7 @@ class Mailbox:
         if isinstance(bodies, dict) and "default" in bodies:
             body = str(bodies.get(channel, bodies["default"]))
         if channel == "sms":
-            name = subscription.topic.display_name or ""
+            name = (subscription.topic.display_name or "").upper()
             body, subject = (f"{name}> {body}" if name else body), ""
         plain = {name: str(each.get("Value", "")) for name, each in attributes.items()}
         return Message(channel, subscription.endpoint, subject, body, plain)

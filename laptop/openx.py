@@ -20,9 +20,11 @@ from pyarrow import parquet
 from laptop.services import NotHonoured
 
 Reader = Callable[[Any], Any]
-# UTC by a Z, or a space and no zone. An offset such as +09:00 is none of the documented forms.
+# By T and Z with each number in full, or by a space and no zone, in UTC both. An offset has no form.
 TIMESTAMP = re.compile(
-    r"(\d{4})-(\d\d?)-(\d\d?)(?:T(?=.*Z)| (?!.*Z))(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z?", re.ASCII
+    r"(?=\d{4}(?:-\d\d){2}T\d\d(?::\d\d){2}[.Z].*(?<=Z)$|[^TZ]*$)"
+    r"(\d{4})-(\d\d?)-(\d\d?)[T ](\d\d?):(\d\d?):(\d\d?)(?:\.(\d{1,9}))?Z?",
+    re.ASCII,
 )
 SPACE = re.compile(r"\s*")
 DECODER = json.JSONDecoder()
@@ -79,8 +81,8 @@ def _timestamp(value: Any) -> int:
             moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
             return int(moment.timestamp()) * 1000 + int((match[7] or "")[:3].ljust(3, "0"))
         number = _double(value)
-        # 13 digits are milliseconds; fewer, and any fraction, are seconds.
-        return int(number) if "." not in str(value) and len(str(value)) >= 13 else round(number * 1000)
+        # From 1e12 on it is milliseconds: September 2001, or else the year 33658.
+        return round(number if abs(number) >= 1e12 else number * 1000)
     except (Unfit, ValueError, OverflowError):
         raise _no(value, "timestamp") from None
 
@@ -177,6 +179,8 @@ def _values(record: bytes) -> list[Any]:
     except orjson.JSONDecodeError:
         pass
     values, place = [], 0
+    if not record.strip():
+        raise Unfit("MalformedData", "The record is empty")
     try:
         text = record.decode().strip()
         while place < len(text):

@@ -30,12 +30,15 @@ TEN = 1_767_261_600_000
         ("boolean", '"false"', False),
         ("timestamp", '"2026-01-01 10:00:00"', TEN),
         ("timestamp", '"2026-1-1 10:00:00.5"', TEN + 500),
+        ("timestamp", '"2026-01-01 10:0:0"', TEN),
         ("timestamp", '"2026-01-01T10:00:00Z"', TEN),
         ("timestamp", '"2026-01-01T10:00:00.123456789Z"', TEN + 123),
         ("timestamp", "1767261600", TEN),
         ("timestamp", "1767261600123", TEN + 123),
         ("timestamp", "1767261600.25", TEN + 250),
         ("timestamp", '"1767261600"', TEN),
+        ("timestamp", "-1000000000", -1_000_000_000_000),
+        ("timestamp", '"1767261600123.0"', TEN + 123),
         ("array<int>", "[1, null]", [1, None]),
         ("array<int>", '"7"', [7]),
         ("map<string,double>", '{"K": "1.5"}', [("K", 1.5)]),
@@ -70,6 +73,7 @@ def test_value_is_read_by_its_columns_type(hive: str, text: str, value: Any) -> 
         ("boolean", '"yes"'),
         ("timestamp", '"2026-01-01T10:00:00+09:00"'),
         ("timestamp", '"2026-01-01T10:00:00"'),
+        ("timestamp", '"2026-1-1T10:00:00Z"'),
         ("timestamp", '"2026-01-01 10:00:00Z"'),
         ("timestamp", '"2026-01-01"'),
         ("timestamp", '"2026-02-30 10:00:00"'),
@@ -92,6 +96,13 @@ def test_record_that_is_no_json_cannot_be_parsed(record: bytes) -> None:
     with pytest.raises(Unfit) as caught:
         Converter([("a", "string")]).rows(record)
     assert caught.value.code == "DataFormatConversion.ParseError"
+
+
+@pytest.mark.parametrize("record", [b"", b" \n"])
+def test_empty_record_is_malformed(record: bytes) -> None:
+    with pytest.raises(Unfit, match="empty") as caught:
+        Converter([("a", "string")]).rows(record)
+    assert caught.value.code == "DataFormatConversion.MalformedData"
 
 
 def test_array_is_not_several_records() -> None:

@@ -1,4 +1,5 @@
-"""Freshet's stacks, as cdk.json sets them up: one lake, one for the operators, one for each pipeline."""
+"""Freshet's stacks, as cdk.json sets them up: one lake, one for the operators, one for each
+pipeline, and one for the dashboard of them all."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import aws_cdk as cdk
 
 from lambdas.columns import DeclarationError
 from sql.errors import SqlError
+from stacks.dashboard import DashboardStack
 from stacks.gates import add_gates
 from stacks.lake import LakeStack
 from stacks.operators import OperatorsStack
@@ -31,9 +33,18 @@ try:
     )
     lake = LakeStack(app, "freshet-lake", settings=settings)
     operators = OperatorsStack(app, "freshet-operators", settings=settings, lake=lake)
-    for pipeline in settings.pipelines:
-        id = f"freshet-{pipeline.name.replace('_', '-')}"
-        PipelineStack(app, id, pipeline=pipeline, settings=settings, lake=lake, operators=operators)
+    pipelines = {
+        pipeline.name: PipelineStack(
+            app,
+            f"freshet-{pipeline.name.replace('_', '-')}",
+            pipeline=pipeline,
+            settings=settings,
+            lake=lake,
+            operators=operators,
+        )
+        for pipeline in settings.pipelines
+    }
+    DashboardStack(app, "freshet-dashboard", operators=operators, pipelines=pipelines)
     add_gates(app)
     app.synth()
 except (DeclarationError, SqlError) as error:

@@ -37,6 +37,7 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
         lines, unreadable = read_record(record)
         if unreadable.parts:
             rejected.append(unreadable)
+            counts["quarantined_records"] += 1
         counts["quarantined"] += len(unreadable.parts)
         data = b64encode(lines).decode()
         answer = {"recordId": record["recordId"], "result": "Ok" if data else "Dropped"}

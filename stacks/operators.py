@@ -48,7 +48,7 @@ class OperatorsStack(cdk.Stack):
             topic=self.alarms,
             recipients=settings.alarmed,
         )
-        self._alarm_of_lake(lake)
+        self.alarm_names = self._alarm_of_lake(lake).names
         self._key = key
         self.incidents = dynamodb.Table(
             self,
@@ -63,7 +63,17 @@ class OperatorsStack(cdk.Stack):
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
 
-    def _alarm_of_lake(self, lake: LakeStack) -> None:
+        cdk.CfnOutput(
+            self, "AlertsTopic", value=self.alerts.topic_arn, description="Whom Freshet tells subscribe here"
+        )
+        cdk.CfnOutput(
+            self,
+            "IncidentsTable",
+            value=self.incidents.table_name,
+            description="Each incident as it stands, and what has been done about it",
+        )
+
+    def _alarm_of_lake(self, lake: LakeStack) -> Alarms:
         """Here, since the topic is under the lake's key and so is made after the lake."""
         unconverted = {
             kind: delivery.metric("FailedConversion.Records", statistic="Sum")
@@ -71,13 +81,15 @@ class OperatorsStack(cdk.Stack):
         }
         watch = Watch(
             name="LeftOut",
+            title="results are missing",
             happened="Results are missing in the lake: a row did not fit its table.",
             do_first="Look under errors/_<table>/ in the lake's bucket which, and why.",
             expression=" + ".join(f"FILL({kind}, 0)" for kind in unconverted),
             metrics=unconverted,
             period=cdk.Duration.minutes(5),
+            ends=False,
         )
-        Alarms(self, "LakeAlarms", whose="lake", topic=self.alarms, watches=[watch])
+        return Alarms(self, "LakeAlarms", whose="lake", topic=self.alarms, watches=[watch])
 
     def grant_publish(self, role: iam.Role) -> None:
         """Allow publishing alerts. The topic's own grant allows every action of the key that begins alike."""

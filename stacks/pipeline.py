@@ -20,6 +20,7 @@ from stacks.constructs.event_stream import EventStream
 from stacks.constructs.every_minute import EveryMinute
 from stacks.constructs.glue_table import GlueTable
 from stacks.constructs.handler import Handler, handler_code
+from stacks.constructs.metered import publish
 from stacks.constructs.packages_layer import ROOT, PackagesLayer
 from stacks.constructs.parquet_delivery import Feed, ParquetDelivery
 from stacks.constructs.pipeline_alarms import PipelineAlarms
@@ -75,7 +76,7 @@ class PipelineStack(cdk.Stack):
         self.detect = self._detect()
         self.tick = self._tick()
         self.alert = self._alert(alert_time)
-        PipelineAlarms(
+        self.alarm_names = PipelineAlarms(
             self,
             "Alarms",
             pipeline=pipeline.name,
@@ -86,7 +87,24 @@ class PipelineStack(cdk.Stack):
             changes=self.changes,
             transform=transform,
             delivery=self.delivery,
+            sends_sms=bool(_sms_references(pipeline)),
             topic=operators.alarms,
+        ).names
+        publish(
+            self,
+            "Metered",
+            pipeline=pipeline.name,
+            names={
+                "stream": self.stream.stream.stream_name,
+                "detect": self.detect.function.function_name,
+                "records": self.records.mapping.ref,
+                "tick": self.tick.function.function_name,
+                "alert": self.alert.function.function_name,
+                "changes": self.changes.queue.queue_name,
+                "undelivered": self.changes.undelivered.queue_name,
+                "transform": transform.function.function_name,
+                "delivery": self.delivery.name,
+            },
         )
         self._save_sql(ROOT / "pipelines" / pipeline.name)
 

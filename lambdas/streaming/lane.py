@@ -271,6 +271,8 @@ class Lane:
         self, state: str, key: str, way: str, episode: Episode, time: float, reason: str = ""
     ) -> None:
         self._counts["changes"] += 1
+        if state == OPENED:
+            self._counts["opened"] += 1
         change = episode.change(state, time, (self._pipeline, self.detector.name, key, way), reason)
         self._send(Item("incident_change", change.change_id, change.to_row()))
 

@@ -16,12 +16,14 @@ from constructs import Construct
 class Watch:
     """One thing that a person can act on: something is wrong where `expression`, metric math, is above zero.
 
-    A metric without data is no time series to metric math, so an expression fills each of its metrics.
-    `periods` are how many periods in a row it has to be wrong. Nothing reported at all is good news, unless
-    `silence_is_bad`.
+    `title` is in the subject of the mail that tells of it. A metric without data is no time series to metric
+    math, so an expression fills each of its metrics. `periods` are how many periods in a row it has to be
+    wrong. Nothing reported at all is good news, unless `silence_is_bad`. Where something `ends` by being
+    mended, that is told too; what has happened stays so, however quiet it is afterwards.
     """
 
     name: str
+    title: str
     happened: str
     do_first: str
     expression: str
@@ -29,6 +31,7 @@ class Watch:
     period: cdk.Duration
     periods: int = 1
     silence_is_bad: bool = False
+    ends: bool = True
 
 
 class Alarms(Construct):
@@ -38,11 +41,15 @@ class Alarms(Construct):
         self, scope: Construct, id: str, *, whose: str, topic: sns.ITopic, watches: Iterable[Watch]
     ) -> None:
         super().__init__(scope, id)
+        watches = list(watches)
+        # A mail's subject is the alarm's name, so that says what is wrong, and where.
+        self.names = [f"Freshet {whose} - {watch.title}" for watch in watches]
         missing = cloudwatch.TreatMissingData
-        for watch in watches:
+        for watch, name in zip(watches, self.names, strict=True):
             alarm = cloudwatch.Alarm(
                 self,
                 watch.name,
+                alarm_name=name,
                 alarm_description=f"{whose}: {watch.happened} {watch.do_first}",
                 metric=cloudwatch.MathExpression(
                     expression=watch.expression, using_metrics=watch.metrics, period=watch.period
@@ -53,3 +60,5 @@ class Alarms(Construct):
                 treat_missing_data=missing.BREACHING if watch.silence_is_bad else missing.NOT_BREACHING,
             )
             alarm.add_alarm_action(actions.SnsAction(topic))
+            if watch.ends:
+                alarm.add_ok_action(actions.SnsAction(topic))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from lambdas.effects.metrics import NAMESPACE
 from stacks.constructs.alarms import Alarms, Watch
 from stacks.constructs.change_queue import ChangeQueue
 from stacks.constructs.event_stream import EventStream
@@ -18,7 +20,20 @@ PERIOD = cdk.Duration.minutes(5)
 # next, however few events there are.
 LATE_DELIVERY = cdk.Duration.minutes(15)
 LATE_READING = cdk.Duration.minutes(10)
+SPELL = cdk.Duration.minutes(15)
+# A quiet pipeline's one bad record, or one bad device of many, wakes nobody: either is in the quarantine for
+# whoever looks. A producer that sends something else than it did is past both numbers within minutes. Where
+# fewer records come, Stale hears of it if none of them can be read.
+MANY = 10  # records
+SHARE = 0.05  # of all records
 LATE_CHANGE = cdk.Duration.minutes(10)  # one try of alert and the wait for the next are six of them
+
+
+def counted(pipeline: str, name: str) -> cloudwatch.Metric:
+    """What the pipeline's handlers count, summed."""
+    return cloudwatch.Metric(
+        namespace=NAMESPACE, metric_name=name, dimensions_map={"pipeline": pipeline}, statistic="Sum"
+    )
 
 
 class PipelineAlarms(Alarms):
@@ -37,12 +52,14 @@ class PipelineAlarms(Alarms):
         changes: ChangeQueue,
         transform: Handler,
         delivery: ParquetDelivery,
+        sends_sms: bool,
         topic: sns.ITopic,
     ) -> None:
         incoming = stream.stream.metric_incoming_records(statistic="Sum")
         watches = [
             Watch(
                 name="Behind",
+                title="events are not detected",
                 happened="Events are not detected: for 10 minutes detect has failed, has read them over "
                 "10 minutes late, or has not been called though events come.",
                 do_first="Look in the log of detect, then whether its event source mapping is enabled.",
@@ -60,19 +77,23 @@ class PipelineAlarms(Alarms):
             ),
             Watch(
                 name="GivenUp",
-                happened="Events were given up undetected after all tries.",
+                title="events were given up",
+                happened="Events were given up undetected: all tries failed, or a detector did on them.",
                 do_first="Read why in the log of detect, and look for them in the bucket of failed batches; "
                 "what is not there is in the stream until it forgets it.",
-                expression="FILL(kept, 0) + FILL(lost, 0) + FILL(refused, 0)",
+                expression="FILL(kept, 0) + FILL(lost, 0) + FILL(refused, 0) + FILL(faults, 0)",
                 metrics={
                     "kept": records.metric("OnFailureDestinationDeliveredEventCount"),
                     "lost": records.metric("DroppedEventCount"),
                     "refused": detect.function.metric("DestinationDeliveryFailures", statistic="Sum"),
+                    "faults": counted(pipeline, "faults"),
                 },
                 period=PERIOD,
+                ends=False,
             ),
             Watch(
                 name="Clock",
+                title="the clock stands",
                 happened="The clock has stood for 15 minutes: tick fails or is not called, so silence goes "
                 "unnoticed and quiet incidents stay open.",
                 do_first="Look in the log of tick, then whether its schedule is enabled.",
@@ -87,6 +108,7 @@ class PipelineAlarms(Alarms):
             ),
             Watch(
                 name="HeldUp",
+                title="alerts are held up",
                 happened="Alerts are held up: one has waited for over 10 minutes.",
                 do_first="Look in the log of alert, then whether its event source mapping is enabled.",
                 expression=f"IF(FILL(age, 0) > {LATE_CHANGE.to_seconds():.0f}, 1, 0)",
@@ -95,6 +117,7 @@ class PipelineAlarms(Alarms):
             ),
             Watch(
                 name="Undelivered",
+                title="an alert was not delivered",
                 happened="An alert was not delivered.",
                 do_first="Read why in the log of alert, then redrive it from the queue of undelivered ones.",
                 expression="FILL(waiting, 0)",
@@ -103,6 +126,7 @@ class PipelineAlarms(Alarms):
             ),
             Watch(
                 name="Stale",
+                title="events do not reach the lake",
                 happened="Events do not reach the lake: for 30 minutes they have come and none was delivered "
                 "or the oldest has waited for over 15.",
                 do_first="Look in the log of the deliveries, then whether every event is quarantined.",
@@ -118,6 +142,7 @@ class PipelineAlarms(Alarms):
             ),
             Watch(
                 name="LeftOut",
+                title="events may be missing in the lake",
                 happened="Events may be missing in the lake: transform failed, or a row does not fit it.",
                 do_first=f"Look under errors/{pipeline}/ in the lake's bucket, then in the log of transform.",
                 # Of the calls of transform, Firehose reports the share that succeeded.
@@ -128,6 +153,35 @@ class PipelineAlarms(Alarms):
                     "unconverted": delivery.metric("FailedConversion.Records", statistic="Sum"),
                 },
                 period=PERIOD,
+                ends=False,
+            ),
+            Watch(
+                name="Quarantined",
+                title="many records are quarantined",
+                happened=f"Of 15 minutes' records {MANY} or more, and over {SHARE:.0%} of all, could not be "
+                "read in full; what could not be is not detected.",
+                do_first="Look in the view quarantine_reasons what they have in common, then tell their "
+                "producer.",
+                expression=f"IF(FILL(bad, 0) >= {MANY} AND FILL(bad, 0) > {SHARE} * FILL(all, 0), 1, 0)",
+                metrics={
+                    "bad": counted(pipeline, "quarantined_records"),
+                    "all": delivery.metric("SucceedProcessing.Records", statistic="Sum"),
+                },
+                period=SPELL,
             ),
         ]
+        if sends_sms:
+            watches.append(
+                Watch(
+                    name="SmsGivenUp",
+                    title="an SMS was given up",
+                    happened="An SMS was given up: the operators were told, the person concerned was not.",
+                    do_first="Read in the log of alert which change and why, tell the person, then look at "
+                    "the account's SMS limits.",
+                    expression="FILL(given_up, 0)",
+                    metrics={"given_up": counted(pipeline, "sms_given_up")},
+                    period=PERIOD,
+                    ends=False,
+                )
+            )
         super().__init__(scope, id, whose=pipeline, topic=topic, watches=watches)

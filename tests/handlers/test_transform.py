@@ -175,10 +175,14 @@ def test_a_batch_of_nothing_but_bad_parts_needs_little_memory(world: World) -> N
 
 
 def test_what_was_done_is_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    records = numbered([Sent(NOON, b"\xff"), reading("sensor-1", 21, NOON)])
+    records = numbered([Sent(NOON, b"[{}, {}]"), reading("sensor-1", 21, NOON)])
     world.container("lambdas.transform").handler(transform_event(records), None)
     (counts,) = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (counts["pipeline"], counts["quarantined"]) == ("temperature", [1.0])
+    assert (counts["pipeline"], counts["quarantined"], counts["quarantined_records"]) == (
+        "temperature",
+        [2.0],
+        [1.0],
+    )
 
 
 GOOD = reading("sensor-1", 21, NOON).data

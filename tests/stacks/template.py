@@ -47,7 +47,8 @@ def only(cdk_out: Path, type: str, *, stack: str, starting: str = "") -> Resourc
 
 
 def text(value: Any) -> Any:
-    """The value with references as `<id>`, attributes as `<id.attribute>` and imports as `<export>`."""
+    """The value with references as `<id>`, attributes as `<id.attribute>`, imports as `<export>` and
+    the items of a list as `<id>[0]`."""
     if isinstance(value, list):
         return [text(each) for each in value]
     if not isinstance(value, dict):
@@ -62,6 +63,8 @@ def text(value: Any) -> Any:
             return f"<{text(inner)}>"
         if name == "Fn::Join":
             return inner[0].join(text(each) for each in inner[1])
+        if name == "Fn::Select":
+            return f"{text(inner[1])}[{inner[0]}]"
         if name == "Fn::Sub":
             return inner
     return {name: text(inner) for name, inner in value.items()}

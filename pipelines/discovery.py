@@ -13,8 +13,13 @@ from types import ModuleType
 
 from lambdas.columns import DeclarationError
 from lambdas.model import NAME, Pipeline
+from lambdas.tables import RESULT_TABLES
 
 ROOT = Path(__file__).parent
+# Pipelines whose stack would be called like one that is no pipeline's, or their table like one of results.
+TAKEN = {"dashboard", "lake", "operators"} | {
+    shape.name.removesuffix("_events") for shape in RESULT_TABLES.values() if shape.name.endswith("_events")
+}
 
 
 def discover(root: Path | None = None) -> dict[str, Pipeline]:

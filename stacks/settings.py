@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 from lambdas.columns import DeclarationError
 from lambdas.model import Pipeline, Severity
-from lambdas.tables import RESULT_TABLES
 from pipelines import discovery
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
@@ -20,10 +19,6 @@ STREAM = re.compile(r"arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+")
 LATEST, OLDEST = "latest", "oldest"  # where reading an existing stream starts
 PLATFORM = "platform"  # the audience of Freshet's own alarms, which no detector speaks to
-# Pipelines whose stack would be called like the lake's or the operators', or their table like one of results.
-TAKEN = {"lake", "operators"} | {
-    shape.name.removesuffix("_events") for shape in RESULT_TABLES.values() if shape.name.endswith("_events")
-}
 KNOWN = ("pipelines", "recipients", "set", "time_zone", "existing_streams")
 
 
@@ -104,7 +99,7 @@ class Settings:
             raise _wrong("freshet.pipelines", f"no pipeline is named; {discovery.nearest('', known)}")
         for name in chosen:
             _known_pipeline("freshet.pipelines", name, known)
-            if name in TAKEN:
+            if name in discovery.TAKEN:
                 raise DeclarationError(
                     f"{name}: Freshet has a stack or a table of that name; rename the folder."
                 )

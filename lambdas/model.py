@@ -43,6 +43,7 @@ RESERVED_WORDS = """
     union unnest using values when where with
 """
 RESERVED = frozenset(RESERVED_WORDS.split())
+SHARD_RECORDS = 1_000  # that a shard takes in a second
 # Bytes of one shard's state that fit a handler's memory with its log entry beside it.
 STATE_BUDGET = 64_000_000
 
@@ -338,6 +339,25 @@ class Iot(Source):
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """How much is expected day and night, by which a month's costs are reckoned before anything is deployed:
+    events a second, and how many keys they are of at a time. Nothing is bounded by it.
+    """
+
+    events_per_second: float = 1.0
+    keys: int = 100
+
+    def __post_init__(self) -> None:
+        if not 0 < self.events_per_second < math.inf:
+            raise DeclarationError(
+                f"Load: {self.events_per_second:g} events a second cost nothing that could be reckoned; say "
+                "a number above 0."
+            )
+        if self.keys < 1:
+            raise DeclarationError(f"Load: events of {self.keys} keys are none; say 1 or more.")
+
+
 class Detector(Protocol):
     """What a pipeline needs to know of a detector's declaration; `lambdas.detectors.detector` has the logic's
     side.
@@ -378,7 +398,8 @@ class Pipeline:
 
     `lateness` is how far an event may come behind a newer one and still count in its window; `ahead` how far
     its time may lie ahead of its arrival before it is quarantined; `remember` the span within which a
-    repeated id is dropped; `latency` how long a record may wait for its batch. The name is the folder's.
+    repeated id is dropped; `latency` how long a record may wait for its batch; `load` how much is expected.
+    The name is the folder's.
     """
 
     about: str
@@ -390,6 +411,7 @@ class Pipeline:
     ahead: timedelta = timedelta(minutes=5)
     remember: timedelta = timedelta(minutes=10)
     latency: timedelta = timedelta(seconds=5)
+    load: Load = Load()
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -447,6 +469,13 @@ class Pipeline:
                 yield f"{span} is below zero; say 0 or more."
         if not timedelta(0) <= self.latency <= timedelta(seconds=300):
             yield "latency is outside 0 to 300 s, the longest that a batch may wait; say one between them."
+        shards = sum(source.shards or 0 for source in self.sources if isinstance(source, Kinesis)) or None
+        if shards and self.load.events_per_second > shards * SHARD_RECORDS:
+            yield (
+                f"its load of {self.load.events_per_second:,g} events a second is more than its stream takes,"
+                f" {SHARD_RECORDS:,} a shard; say Kinesis(provisioned="
+                f"{math.ceil(self.load.events_per_second / SHARD_RECORDS)})."
+            )
         seen: set[str] = set()
         for detector in self.detectors:
             if detector.name in seen:

@@ -15,6 +15,7 @@ from pipelines import discovery
 
 ROOT = Path(__file__).parent.parent
 MOST_LINES = 40
+MANY_COLUMNS = 12  # each further one has a line more
 DECLARED_ONLY = {
     path.stem: path for path in (ROOT / "tests/declarations").glob("*.py") if path.stem != "declared"
 }
@@ -56,7 +57,8 @@ def test_declaration_is_valid_and_on_one_page(name: str) -> None:
     assert pipeline.name == name
     assert pipeline.detectors
     assert all(isinstance(detector, Detector) for detector in pipeline.detectors)
-    assert declaration_lines(FILES[name].read_text()) <= MOST_LINES
+    many = max(0, len(pipeline.event.columns) - MANY_COLUMNS)
+    assert declaration_lines(FILES[name].read_text()) <= MOST_LINES + many
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

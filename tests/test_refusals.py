@@ -31,7 +31,7 @@ from lambdas.detectors.threshold import Threshold
 from lambdas.detectors.window import Window
 from lambdas.formats.csv_line import Csv
 from lambdas.formats.json_objects import Json
-from lambdas.model import CRITICAL, HIGH, Event, Iot, Kinesis, Pipeline, Reference, minutes, seconds
+from lambdas.model import CRITICAL, HIGH, Event, Iot, Kinesis, Load, Pipeline, Reference, minutes, seconds
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [
@@ -384,6 +384,19 @@ REFUSALS = [
     Refusal(
         lambda: window(when=None),
         "pipeline: payout: it aggregates nothing; say when=mean(…) > 1, or also=[mean(…)].",
+    ),
+    Refusal(
+        lambda: Load(events_per_second=0),
+        "Load: 0 events a second cost nothing that could be reckoned; say a number above 0.",
+    ),
+    Refusal(
+        lambda: Load(keys=0),
+        "Load: events of 0 keys are none; say 1 or more.",
+    ),
+    Refusal(
+        lambda: pipeline(sources=[Kinesis(provisioned=2)], load=Load(events_per_second=2_500)),
+        "pipeline: its load of 2,500 events a second is more than its stream takes, 1,000 a shard; say "
+        "Kinesis(provisioned=3).",
     ),
     Refusal(
         lambda: window(also=[mean(Play.table_id)]),

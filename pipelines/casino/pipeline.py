@@ -4,7 +4,7 @@ from lambdas.columns import Boolean, Double, Text, Timestamp, total
 from lambdas.detectors.sequence import Sequence, Step
 from lambdas.detectors.window import Window
 from lambdas.formats.json_objects import Json
-from lambdas.model import HIGH, LOW, MEDIUM, Event, Kinesis, Pipeline, Reference, minutes, seconds
+from lambdas.model import HIGH, LOW, MEDIUM, Event, Kinesis, Load, Pipeline, Reference, minutes, seconds
 
 
 class Guests(Reference, key="customer_id"):
@@ -34,6 +34,7 @@ pipeline = Pipeline(
     event=Play,
     sources=[Kinesis()],
     formats=[Json()],
+    load=Load(events_per_second=1.4, keys=30),
     detectors=[
         Sequence(name="high_roller", steps=[Step(when=high_roller_enters), Step(when=Play.action.is_("sit"))],
                  within=minutes(30), show=[Guests.tier, Play.table_id], severity=LOW, audience="hosts",

@@ -4,7 +4,7 @@ from lambdas.columns import Integer, Text, Timestamp, mean
 from lambdas.detectors.window import Window
 from lambdas.formats.csv_line import Csv
 from lambdas.formats.json_objects import Json
-from lambdas.model import HIGH, Event, Iot, Kinesis, Pipeline, Reference, seconds
+from lambdas.model import HIGH, Event, Iot, Kinesis, Load, Pipeline, Reference, seconds
 
 
 class Registrations(Reference, key="device_id"):
@@ -27,6 +27,7 @@ pipeline = Pipeline(
     event=Beat,
     sources=[Kinesis(), Iot(topic="iot/heartrate")],
     formats=[Json(), Csv([Beat.device_id, Beat.heart_rate])],
+    load=Load(events_per_second=2, keys=10),
     detectors=[
         Window(
             name="out_of_range",

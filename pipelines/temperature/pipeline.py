@@ -3,7 +3,7 @@
 from lambdas.columns import Double, Text, Timestamp
 from lambdas.detectors.threshold import Threshold
 from lambdas.formats.json_objects import Json
-from lambdas.model import CRITICAL, HIGH, Event, Kinesis, Pipeline
+from lambdas.model import CRITICAL, HIGH, Event, Kinesis, Load, Pipeline
 
 
 class Reading(Event, key="sensor_id", time="measured_at"):
@@ -17,6 +17,7 @@ pipeline = Pipeline(
     event=Reading,
     sources=[Kinesis()],
     formats=[Json()],
+    load=Load(events_per_second=3, keys=3),
     detectors=[
         Threshold(
             name="too_hot",

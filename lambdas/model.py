@@ -30,7 +30,7 @@ from lambdas.columns import (
 )
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-PROVENANCE = ("shard_id", "sequence_number", "record_index", "arrived_at", "dt")
+PROVENANCE = ("shard_id", "sequence_number", "record_index", "arrived_at", "dt", "day")
 TAKEN = ("columns", "id", "key", "name", "references", "time")  # what an Event or Reference says about itself
 # Trino's reserved words: a column named so would have to be quoted in every query.
 RESERVED_WORDS = """

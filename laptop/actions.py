@@ -19,8 +19,8 @@ ACTIONS = {
         "dynamodb": """BatchGetItem BatchWriteItem DeleteItem DescribeTable GetItem PutItem Query Scan
             TransactGetItems TransactWriteItems UpdateItem""",
         "firehose": "DescribeDeliveryStream PutRecord PutRecordBatch",
-        "glue": """BatchCreatePartition CreatePartition GetDatabase GetPartition GetPartitions GetTable
-            GetTableVersion GetTableVersions UpdatePartition""",
+        "glue": """BatchCreatePartition BatchGetPartition CreatePartition GetDatabase GetPartition
+            GetPartitions GetTable GetTableVersion GetTableVersions UpdatePartition UpdateTable""",
         "kinesis": """DescribeStream DescribeStreamSummary GetRecords GetShardIterator ListShards PutRecord
             PutRecords""",
         "kms": "Decrypt DescribeKey Encrypt GenerateDataKey",
@@ -105,7 +105,8 @@ def _resources(service: str, p: Parameters, region: str) -> list[str]:
             return [arn("deliverystream/", p["DeliveryStreamName"])]
         case "glue":
             database = p.get("DatabaseName", p.get("Name"))
-            table = p.get("TableName", p.get("Name") if "DatabaseName" in p else None)
+            named = p.get("TableInput", p).get("Name") if "DatabaseName" in p else None
+            table = p.get("TableName", named)
             resources = [arn("", "catalog"), arn("database/", str(database))]
             return [*resources, arn("table/", f"{database}/{table}")] if table else resources
         case "kinesis":

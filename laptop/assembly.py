@@ -15,7 +15,7 @@ from typing import Any  # a context is as mixed as JSON
 from laptop.run_folder import HOUSE
 
 ASSEMBLIES = HOUSE / ".freshet" / "assemblies"
-MADE_FROM = ("app.py", "cdk.json", "requirements.txt", "lambdas", "pipelines", "sql", "stacks")
+MADE_FROM = ("app.py", "cdk.json", "requirements.txt", "glue_jobs", "lambdas", "pipelines", "sql", "stacks")
 KEPT = 6
 
 

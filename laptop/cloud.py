@@ -88,10 +88,14 @@ class Cloud:
         return [resource for resource in self.resources.values() if resource.type == type_name]
 
     def catalog(self) -> list[Properties]:
-        """Glue's tables and views as they were deployed: each Glue's own structure, with its DatabaseName."""
+        """Glue's tables and views: each Glue's own structure, with its DatabaseName and its Partitions."""
         glue = self.client("glue")
         databases = [database["Name"] for database in glue.get_databases()["DatabaseList"]]
-        return [t for name in databases for t in glue.get_tables(DatabaseName=name)["TableList"]]
+        found = [t for name in databases for t in glue.get_tables(DatabaseName=name)["TableList"]]
+        for table in found:
+            where = {"DatabaseName": table["DatabaseName"], "TableName": table["Name"]}
+            table["Partitions"] = glue.get_partitions(**where)["Partitions"]
+        return found
 
     def deploy(self, cdk_out: Path) -> None:
         """Create every resource of every stack of a cloud assembly, or stop and say which one cannot be."""

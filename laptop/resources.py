@@ -90,6 +90,13 @@ TYPES = {
     "AWS::Glue::Crawler": Type("glue", "create_crawler", "{Name}", name="Name", request=_crawler),
     "AWS::Glue::Database": Type("glue", "create_database", "{DatabaseInput[Name]}"),
     "AWS::Glue::Job": Type("glue", "create_job", "{Name}", name="Name"),
+    "AWS::Glue::SecurityConfiguration": Type(
+        "glue",
+        "create_security_configuration",
+        "{Name}",
+        name="Name",
+        request=lambda given: json.loads(json.dumps(given).replace('"S3Encryptions"', '"S3Encryption"')),
+    ),
     "AWS::Glue::Table": Type("glue", "create_table", "{TableInput[Name]}"),
     "AWS::IoT::TopicRule": Type(
         "iot",

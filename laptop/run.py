@@ -170,7 +170,12 @@ class Run:
         places = {urlsplit(table["StorageDescriptor"].get("Location", "")) for table in tables}
         for bucket in sorted({place.netloc for place in places if place.netloc}):
             self._export(bucket)
-        self._folder.write_json("catalog.json", [catalog_entry(table) for table in tables])
+        catalog = [catalog_entry(table) for table in tables]
+        for entry in catalog:
+            # A replayed file may be older than any lake is projected to be.
+            if "first_hour" in entry:
+                entry["first_hour"] = min(entry["first_hour"], self._first_hour)
+        self._folder.write_json("catalog.json", catalog)
         self._folder.write_json("messages.json", [asdict(message) for message in self.messages])
         self._log.flush()
 
@@ -245,7 +250,7 @@ def catalog_entry(table: Mapping[str, Any]) -> dict[str, Any]:
         return entry | {"sql": view_sql(table["ViewOriginalText"])}
     serde = storage["SerdeInfo"]["SerializationLibrary"].lower()
     return entry | {
-        "location": urlsplit(storage["Location"]).path.strip("/"),
+        "location": path_of(storage),
         "format": "parquet" if "parquet" in serde else "json",
     }
 
@@ -271,8 +276,20 @@ def merged(
 ) -> Iterator[tuple[str, Sent]]:
     """The traffic of several pipelines in order of time."""
 
+    projected = table["Parameters"].get("projection.dt.range", "").split(",")[0]
+    if projected:
+        entry["first_hour"] = projected
+    else:
+        entry["partitions"] = [
+            {"values": one["Values"], "location": path_of(one["StorageDescriptor"])}
+            for one in table["Partitions"]
+        ]
     def named(name: str) -> Iterator[tuple[str, Sent]]:
         for sent in traffics[name].traffic(seed=seed, start=start, seconds=seconds):
             yield name, sent
 
     return heapq.merge(*map(named, traffics), key=lambda each: each[1].at)
+def path_of(storage: Mapping[str, Any]) -> str:
+    return str(urlsplit(storage["Location"]).path.strip("/"))
+
+

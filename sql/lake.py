@@ -1,7 +1,8 @@
 """The lake of one run on the laptop, asked in Athena's SQL.
 
 A run's folder holds `catalog.json`, what the deployed Glue catalog says of each table and view, and `lake/`,
-the files as they lie in S3. DuckDB reads the files; what a query means is decided by `sql.transpile`.
+the files as they lie in S3. Read are the folders of the hours that a table projects, or those that are
+registered as its partitions. DuckDB reads the files; what a query means is decided by `sql.transpile`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +47,8 @@ class _Entry:
     location: str
     format: str
     sql: str
+    first_hour: str  # of those that the table projects
+    partitions: tuple[tuple[tuple[str, ...], str], ...] | None  # values and location; None where projected
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> _Entry:
@@ -64,6 +67,10 @@ class _Entry:
             location=given.get("location", ""),
             format=given.get("format", "parquet"),
             sql=given.get("sql", ""),
+            first_hour=given.get("first_hour", ""),
+            partitions=tuple((tuple(one["values"]), one["location"]) for one in given["partitions"])
+            if "partitions" in given
+            else None,
         )
 
     @property
@@ -160,12 +167,12 @@ class Lake:
         self._connection.execute(f"create or replace view {quoted(entry.name)} as {analysis.sql}")
 
     def _make_table(self, entry: _Entry) -> None:
-        folder = self._folder / "lake" / entry.location
-        files = tuple(sorted(path for path in folder.rglob("*") if path.is_file() and _is_data(path, folder)))
+        parts = {values: files for values, at in self._parts(entry) if (files := self._files(entry, at))}
+        files = tuple(file for each in parts.values() for file in each)
         if self._known.get(entry.name) == files:
             return
         columns = {column.name: from_hive(column.type) for column in entry.every_column}
-        source = self._source(entry, files) if files else "(select 1) where false"
+        source = self._source(entry, parts) if files else "(select 1) where false"
         held = self._held(source) if files else {}
         listed = [
             f"{self._as_declared(entry, name, kind, held)} as {quoted(name)}"
@@ -176,9 +183,36 @@ class Lake:
         )
         self._known[entry.name] = files
 
-    def _source(self, entry: _Entry, files: Sequence[Path]) -> str:
+    def _parts(self, entry: _Entry) -> Iterable[tuple[tuple[str, ...], str]]:
+        """Values and location of each registered partition; or all that are projected, without values."""
+        return [((), entry.location)] if entry.partitions is None else entry.partitions
+
+    def _files(self, entry: _Entry, location: str) -> tuple[Path, ...]:
+        folder = self._folder / "lake" / location
+        return tuple(
+            path
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and _is_data(path, folder) and _hour(path, folder) >= entry.first_hour
+        )
+
+    def _source(self, entry: _Entry, parts: Mapping[tuple[str, ...], Sequence[Path]]) -> str:
+        if entry.partitions is None:
+            return self._read(entry, parts[()], "hive_partitioning = true, hive_types_autocast = false")
+        keys = [column.name for column in entry.partition_keys]
+        apart = f"columns(lambda c: lower(c) not in ({', '.join(map(string, keys))}))"
+        selects = []
+        for values, files in parts.items():
+            named = ", ".join(
+                f"{string(value)} as {quoted(key)}" for key, value in zip(keys, values, strict=True)
+            )
+            read = self._read(entry, files, "hive_partitioning = false")
+            # A partition's value is the catalog's, whatever a file or its path says.
+            selects.append(f"select {apart}, {named} " + f"from {read}")
+        return f"({' union all by name '.join(selects)})"
+
+    def _read(self, entry: _Entry, files: Sequence[Path], options: str) -> str:
         paths = f"[{', '.join(string(str(path)) for path in files)}]"
-        options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
+        options = f"{options}, union_by_name = true"
         if entry.format == "parquet":
             return f"read_parquet({paths}, {options})"
         fields = ", ".join(
@@ -262,6 +296,12 @@ _NUMBERS = frozenset(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUB
 def _is_data(path: Path, folder: Path) -> bool:
     """Athena, too, passes over what begins with a dot or an underscore."""
     return not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+
+
+def _hour(path: Path, folder: Path) -> str:
+    """The hour of a projected partition; what lies in none is after all of them."""
+    parts = path.relative_to(folder).parts
+    return next((part.removeprefix("dt=") for part in parts if part.startswith("dt=")), "~")
 
 
 def render(answer: Answer, *, csv: bool = False) -> str:

@@ -47,9 +47,18 @@ class View:
     def read(cls, path: Path) -> View:
         """Read `<view_name>.sql`; raises SqlError with a sentence that names the file."""
         try:
-            return _read(path)
+            if re.fullmatch("[a-z0-9_]+", path.stem) is None or path.suffix != ".sql":
+                raise SqlError(
+                    "A view's file is called <view_name>.sql with a to z, 0 to 9 and _ only: rename it."
+                )
+            return cls.parse(path.stem, path.read_text(encoding="utf-8"))
         except SqlError as error:
             raise SqlError(f"{path}: {error}") from error
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> View:
+        """Read a view's text; raises SqlError with a sentence."""
+        return _parse(name, text.strip())
 
 
 def in_order(views: Iterable[View]) -> list[View]:
@@ -92,10 +101,7 @@ def glue_properties(view: View, *, database: str, catalog: str = CATALOG) -> dic
     }
 
 
-def _read(path: Path) -> View:
-    text = path.read_text(encoding="utf-8").strip()
-    if re.fullmatch("[a-z0-9_]+", path.stem) is None or path.suffix != ".sql":
-        raise SqlError("A view's file is called <view_name>.sql with a to z, 0 to 9 and _ only: rename it.")
+def _parse(name: str, text: str) -> View:
     comment = first_comment(text, "its grain, such as: -- one row per sensor and hour")
     if (capital := capitals(text)) is not None:
         raise capital
@@ -105,9 +111,7 @@ def _read(path: Path) -> View:
     )
     if star is not None:
         raise SqlError(f"select * is in it ({place_of(text, star)}): list the columns.")
-    return View(
-        path.stem, text.rstrip(";").rstrip(), comment, _columns(text, query), tables_read(text, query)
-    )
+    return View(name, text.rstrip(";").rstrip(), comment, _columns(text, query), tables_read(text, query))
 
 
 def first_comment(text: str, what: str) -> str:

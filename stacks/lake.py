@@ -16,6 +16,7 @@ from lambdas.alerting.saved_query import DATABASE, WORKGROUP
 from lambdas.tables import QUARANTINE, RESULT_TABLES
 from pipelines import discovery
 from stacks.constructs.bucket import PrivateBucket
+from stacks.constructs.glue_role import GLUE_LOGS
 from stacks.constructs.glue_table import GlueTable
 from stacks.constructs.parquet_delivery import ParquetDelivery
 from stacks.constructs.views import Views
@@ -44,6 +45,7 @@ class LakeStack(cdk.Stack):
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         self._let_alarms_use_key()
+        self._let_logs_use_key()
         access_logs = s3.Bucket(
             self,
             "AccessLogs",
@@ -169,5 +171,22 @@ class LakeStack(cdk.Stack):
                 actions=["kms:Decrypt", "kms:GenerateDataKey"],
                 resources=["*"],  # a key's policy speaks of that key
                 conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+
+    def _let_logs_use_key(self) -> None:
+        """CloudWatch Logs encrypts what jobs and crawlers log."""
+        group = self.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"{GLUE_LOGS}*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
+                resources=["*"],  # a key's policy speaks of that key
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": group}},
             )
         )

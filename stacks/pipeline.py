@@ -15,7 +15,9 @@ from constructs import Construct
 from lambdas.columns import Column
 from lambdas.model import Pipeline, Source, snake
 from lambdas.tables import PROVENANCE, TableColumn
+from sql.distinct import distinct_view
 from stacks.constructs.change_queue import ChangeQueue
+from stacks.constructs.curation import Curation
 from stacks.constructs.event_stream import EventStream
 from stacks.constructs.every_minute import EveryMinute
 from stacks.constructs.glue_table import GlueTable
@@ -73,6 +75,7 @@ class PipelineStack(cdk.Stack):
         self.changes = ChangeQueue(self, "Changes", handling=alert_time)
         transform = self._transform()
         self.delivery = self._deliver_events(transform)
+        self._curate()
         self.detect = self._detect()
         self.tick = self._tick()
         self.alert = self._alert(alert_time)
@@ -138,7 +141,7 @@ class PipelineStack(cdk.Stack):
             database=lake.database.ref,
             name=pipeline.table,
             about=pipeline.about,
-            columns=[*(_table_column(column) for column in pipeline.event.columns.values()), *PROVENANCE],
+            columns=self._columns,
             bucket_name=lake.lake.name,
             prefix=f"events/{pipeline.name}/",
         )
@@ -150,6 +153,7 @@ class PipelineStack(cdk.Stack):
             bucket=lake.lake,
             prefix=f"events/{pipeline.name}/",
             errors=f"errors/{pipeline.name}/",
+        self._columns = [*(_table_column(column) for column in pipeline.event.columns.values()), *PROVENANCE]
             patience=LATER,
             log_group=lake.delivery_logs,
             feed=Feed(stream=self.stream, transform=transform.function),
@@ -173,6 +177,19 @@ class PipelineStack(cdk.Stack):
             self,
             "DetectRecords",
             stream=self.stream,
+    def _curate(self) -> None:
+        self.curation = Curation(
+            self,
+            "Curation",
+            pipeline=self._pipeline,
+            columns=self._columns,
+            database=self._lake.database.ref,
+            bucket=self._lake.lake,
+            # As late as that Firehose still delivers what it could not before; of a stream that is not ours
+            # nobody here knows: what Kinesis keeps for nothing extra is a day.
+            settled_after=self.stream.retention or cdk.Duration.days(1),
+        )
+
             handler=handler,
             failed=self._lake.failed,
             latency=pipeline.latency,
@@ -279,7 +296,7 @@ class PipelineStack(cdk.Stack):
             "Views",
             folder=folder / "views",
             database=database,
-            tables=[self._pipeline.table, *self._lake.tables],
+            tables=[self._pipeline.table, *self.curation.tables, *self._lake.tables],
             prefix=prefix,
         )
         SavedQueries(
@@ -299,6 +316,7 @@ def _id(name: str) -> str:
 def _table_column(column: Column) -> TableColumn:
     unit = f" ({column.unit})" if column.unit else ""
     return TableColumn(
+            generated=[distinct_view(self._pipeline)],
         column.name, column.hive, f"{column.about}{unit}{'; private' if column.private else ''}"
     )
 

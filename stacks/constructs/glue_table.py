@@ -1,4 +1,4 @@
-"""Tables of the lake in the Glue catalog, their partitions computed from the hour instead of crawled."""
+"""Tables of the lake in the Glue catalog, their partitions computed from the hour or, by day, registered."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ HOUR = "yyyy-MM-dd-HH"
 # No event can have reached a lake before there was one, and Athena lists an hour whether it is empty or not.
 FIRST_HOUR = "2026-01-01-00"
 HOUR_COMMENT = "the hour in which the record arrived, UTC, as 2026-01-31-10"
+DAY_COMMENT = "the day on which the event happened, UTC, as 2026-01-31"
 
 
 class GlueTable(Construct):
     """A table over `location`, by the hour and, before it, by the enumerated `partitions` (name → values).
 
-    Out of the projected range there are no rows and no error, so the range ends at NOW.
+    Out of the projected range there are no rows and no error, so the range ends at NOW. With `by_day` nothing
+    is projected: a day lies where the partition says that somebody has registered in the catalog.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class GlueTable(Construct):
         prefix: str,
         form: str = "parquet",
         partitions: Mapping[str, tuple[Sequence[str], str]] | None = None,
+        by_day: bool = False,
     ) -> None:
         super().__init__(scope, id)
         partitions = partitions or {}
@@ -63,6 +66,9 @@ class GlueTable(Construct):
         for partition, (values, _) in partitions.items():
             projection[f"projection.{partition}.type"] = "enum"
             projection[f"projection.{partition}.values"] = ",".join(values)
+        time_key = (
+            {"name": "day", "comment": DAY_COMMENT} if by_day else {"name": "dt", "comment": HOUR_COMMENT}
+        )
         layout = FORMATS[form]
         self.name = name
         self.table = glue.CfnTable(
@@ -74,13 +80,13 @@ class GlueTable(Construct):
                 name=name,
                 description=about,
                 table_type="EXTERNAL_TABLE",
-                parameters={"EXTERNAL": "TRUE", "classification": form, **projection},
+                parameters={"EXTERNAL": "TRUE", "classification": form, **({} if by_day else projection)},
                 partition_keys=[
                     *(
                         glue.CfnTable.ColumnProperty(name=partition, type="string", comment=comment)
                         for partition, (_, comment) in partitions.items()
                     ),
-                    glue.CfnTable.ColumnProperty(name="dt", type="string", comment=HOUR_COMMENT),
+                    glue.CfnTable.ColumnProperty(type="string", **time_key),
                 ],
                 storage_descriptor=glue.CfnTable.StorageDescriptorProperty(
                     columns=[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -15,7 +15,7 @@ from sql.view import View, glue_properties, in_order
 
 
 class Views(Construct):
-    """The views of a folder, each made after what it reads.
+    """The views of a folder and those `generated`, each made after what it reads.
 
     `tables` are the other tables and views that they may read. With a `prefix` every name begins with it, so
     that two pipelines' views are not called the same.
@@ -30,9 +30,11 @@ class Views(Construct):
         database: str,
         tables: Collection[str],
         prefix: str = "",
+        generated: Sequence[View] = (),
     ) -> None:
         super().__init__(scope, id)
         views = {path: View.read(path) for path in sorted(folder.glob("*.sql"))}
+        tables = [*tables, *(view.name for view in generated)]
         self.names = [view.name for view in views.values()]
         for path, view in views.items():
             if not view.name.startswith(prefix) or view.name in tables:
@@ -54,8 +56,8 @@ class Views(Construct):
                     "TableInput": glue_properties(view, database=DATABASE),
                 },
             )
-            for view in in_order(views.values())
+            for view in in_order([*generated, *views.values()])
         }
-        for view in views.values():
+        for view in [*generated, *views.values()]:
             for name in sorted(view.reads & made.keys()):
                 made[view.name].add_resource_dependency(made[name])

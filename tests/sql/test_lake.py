@@ -328,3 +328,50 @@ def test_values_are_printed_as_athena_prints_them() -> None:
         'say "x"',
     ]
     assert '"say ""x"""' in render(answer, csv=True)
+
+
+def put_readings(run: Path, folder: str, *rows: tuple[str, float]) -> None:
+    place = run / "lake" / folder
+    place.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect()
+    connection.execute("create table r (sensor varchar, celsius double)")
+    connection.executemany("insert into r values (?, ?)", rows)
+    connection.execute("copy r to ? (format parquet)", [str(place / "part.parquet")])
+
+
+def curated(*partitions: tuple[str, str], **more: Any) -> dict[str, Any]:
+    listed = [{"values": [day], "location": location} for day, location in partitions]
+    columns = column("sensor", "string"), column("celsius", "double"), column("unit", "string")
+    return table("curated", *columns, keys=("day",), partitions=listed, **more)
+
+
+def test_registered_partitions_are_read_where_the_catalog_says_and_nowhere_else(tmp_path: Path) -> None:
+    # given a day that two runs have written, one that nobody registered, and a value that is not the path's
+    put_readings(tmp_path, "runs/1/day=2026-01-31", ("old", 1))
+    put_readings(tmp_path, "runs/2/day=2026-01-31", ("new", 2))
+    put_readings(tmp_path, "events/curated/day=2026-02-01", ("unregistered", 3))
+    put_readings(tmp_path, "restored/somewhere", ("restored", 4))
+    entry = curated(("2026-01-31", "runs/2/day=2026-01-31"), ("2026-02-02", "restored/somewhere"))
+    (tmp_path / "catalog.json").write_text(json.dumps([entry]))
+
+    answer = Lake(tmp_path).query("select day, sensor, celsius, unit from curated order by day")
+
+    assert answer.rows == [("2026-01-31", "new", 2.0, None), ("2026-02-02", "restored", 4.0, None)]
+
+
+def test_a_table_without_registered_partitions_is_empty(tmp_path: Path) -> None:
+    put_readings(tmp_path, "events/curated/day=2026-02-01", ("unregistered", 3))
+    (tmp_path / "catalog.json").write_text(json.dumps([curated()]))
+
+    assert Lake(tmp_path).query("select count(*) from curated").rows == [(0,)]
+
+
+def test_hours_before_the_projected_range_are_not_there(tmp_path: Path) -> None:
+    for hour in ("2026-01-31-09", "2026-01-31-10", "2026-01-31-11"):
+        put_readings(tmp_path, f"events/raw/dt={hour}", (hour, 1))
+    entry = table("raw", column("sensor", "string"), first_hour="2026-01-31-10")
+    (tmp_path / "catalog.json").write_text(json.dumps([entry]))
+
+    answer = Lake(tmp_path).query("select sensor from raw order by sensor")
+
+    assert answer.rows == [("2026-01-31-10",), ("2026-01-31-11",)]

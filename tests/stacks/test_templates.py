@@ -19,6 +19,7 @@ from lambdas.effects.settings import (
 )
 from lambdas.tables import PROVENANCE, QUARANTINE, RESULT_TABLES
 from pipelines import discovery
+from sql.distinct import distinct_view
 from sql.types import from_hive
 from sql.view import View
 from tests.stacks.template import Resource, only, resources, statements
@@ -263,9 +264,16 @@ def test_topics_are_encrypted_and_an_alarm_may_publish(cdk_out: Path) -> None:
         ({"Service": "cloudwatch.amazonaws.com"}, "sns:Publish", "<Alarms04B5A0BF>")
     ]
     key = only(cdk_out, "AWS::KMS::Key", stack="freshet-lake").properties["KeyPolicy"]["Statement"]
-    cloudwatch = [each for each in key if "Service" in each["Principal"]]
-    assert [each["Principal"]["Service"] for each in cloudwatch] == ["cloudwatch.amazonaws.com"]
-    assert set(cloudwatch[0]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    services = {s["Principal"]["Service"]: set(s["Action"]) for s in key if "Service" in s["Principal"]}
+    assert services == {
+        "cloudwatch.amazonaws.com": {"kms:Decrypt", "kms:GenerateDataKey"},
+        "logs.<AWS::Region>.amazonaws.com": {
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:Encrypt",
+            "kms:GenerateDataKey",
+        },
+    }
 
 
 def test_alarms_tell_the_engineers_what_to_do_first(cdk_out: Path) -> None:
@@ -599,7 +607,9 @@ def test_no_action_has_a_wildcard_and_a_resource_only_below_a_prefix(cdk_out: Pa
     for policy, statement in statements(cdk_out):
         assert [action for action in statement["Action"] if "*" in action] == [], policy
         for resource in statement.get("Resource", []):
-            assert re.fullmatch(r"[^*]*|<[^*>]+>/[a-z_=/]+/\*", resource), f"{policy}: {resource}"
+            assert re.fullmatch(
+                r"[^*]*|<[^*>]+>/[a-z_=/]+/\*|[^*]+:log-group:/aws-glue/[a-z/]+\*", resource
+            ), f"{policy}: {resource}"
 
 
 def test_only_a_pipeline_that_sends_sms_may_publish_to_numbers_and_to_nothing_else(cdk_out: Path) -> None:
@@ -635,6 +645,27 @@ def test_a_handler_may_do_what_it_does_and_no_more(cdk_out: Path) -> None:
     detect = actions(cdk_out, "freshet-heart-rate/Detect") - own_log - commit - keys
     assert {each for each in detect if not each.startswith("kinesis:")} == {"dynamodb:BatchGetItem"}
     assert "kinesis:PutRecord" not in detect
+    assert actions(cdk_out, "freshet-heart-rate/CurationJobRole") - own_log - state - keys == {
+        "glue:CreatePartition",
+        "glue:GetPartitions",
+        "glue:GetTable",
+        "glue:UpdatePartition",
+        "glue:UpdateTable",
+        "logs:AssociateKmsKey",
+        "logs:CreateLogGroup",
+    }
+    assert actions(cdk_out, "freshet-heart-rate/CurationCrawlerRole") - own_log - keys == {
+        "glue:BatchCreatePartition",
+        "glue:BatchGetPartition",
+        "glue:GetDatabase",
+        "glue:GetPartitions",
+        "glue:GetTable",
+        "glue:UpdateTable",
+        "logs:AssociateKmsKey",
+        "logs:CreateLogGroup",
+        "s3:GetObject",
+        "s3:ListBucket",
+    }
     assert actions(cdk_out, "freshet-heart-rate/Tick") - own_log - commit - keys == {
         "kinesis:GetRecords",
         "kinesis:GetShardIterator",
@@ -645,10 +676,8 @@ def test_a_handler_may_do_what_it_does_and_no_more(cdk_out: Path) -> None:
         "dynamodb:UpdateItem",
         "firehose:PutRecordBatch",
         "sns:Publish",
-        "sqs:ChangeMessageVisibility",
         "sqs:DeleteMessage",
         "sqs:GetQueueAttributes",
-        "sqs:GetQueueUrl",
         "sqs:ReceiveMessage",
     }
 
@@ -663,6 +692,7 @@ def test_a_pipeline_writes_only_its_own_part_of_the_shared_buckets(cdk_out: Path
         }
         assert below - {f"errors/{name}/iot/*"} == {
             "aws/lambda/*",
+            f"curated/{name}/*",
             f"errors/{name}/*",
             f"events/{name}/*",
             f"quarantine/pipeline={name}/*",
@@ -670,14 +700,20 @@ def test_a_pipeline_writes_only_its_own_part_of_the_shared_buckets(cdk_out: Path
         }
 
 
-def test_a_shards_state_may_be_listed_below_its_pipeline_alone(cdk_out: Path) -> None:
+def test_what_a_pipeline_may_list_is_its_own(cdk_out: Path) -> None:
     for name, stack in STACKS.items():
-        prefixes = [
+        prefixes = sorted(
             statement["Condition"]["StringLike"]["s3:prefix"]
             for policy, statement in statements(cdk_out)
             if policy.startswith(f"{stack}/") and "Condition" in statement
+        )
+        assert prefixes == [
+            f"curated/{name}/*",
+            f"curated/{name}/days/*",
+            f"events/{name}/*",
+            f"state/{name}/*",
+            f"state/{name}/*",
         ]
-        assert prefixes == [f"state/{name}/*"] * 2
 
 
 # --- the lake
@@ -697,12 +733,18 @@ def external(cdk_out: Path) -> dict[str, Any]:
 def test_every_table_of_the_lake_is_in_the_catalog(cdk_out: Path) -> None:
     expected = {shape.name for shape in RESULT_TABLES.values()} | {QUARANTINE.name}
     expected |= {pipeline.table for pipeline in PIPELINES.values()}
+    expected |= {f"{name}_{part}" for name in PIPELINES for part in ("curated", "uncurated")}
 
     assert external(cdk_out).keys() == expected
 
 
-def test_partitions_are_computed_by_the_hour(cdk_out: Path) -> None:
+def test_partitions_are_computed_by_the_hour_or_registered_by_day(cdk_out: Path) -> None:
     for name, table in external(cdk_out).items():
+        if name.endswith("_curated"):
+            # Athena looks for registered partitions only where nothing is projected.
+            assert table["Parameters"] == {"EXTERNAL": "TRUE", "classification": "parquet"}
+            assert [key["Name"] for key in table["PartitionKeys"]] == ["day"]
+            continue
         parameters = {
             key: value for key, value in table["Parameters"].items() if key.startswith("projection.")
         }
@@ -843,10 +885,58 @@ def test_athena_reads_back_the_view_that_its_file_says(cdk_out: Path, path: Path
     ]
 
 
+def test_a_job_takes_the_least_and_starts_only_when_somebody_starts_it(cdk_out: Path) -> None:
+    for name, stack in STACKS.items():
+        job = only(cdk_out, "AWS::Glue::Job", stack=stack)
+        trigger = only(cdk_out, "AWS::Glue::Trigger", stack=stack).properties
+        crawler = only(cdk_out, "AWS::Glue::Crawler", stack=stack).properties
+
+        assert job.properties["Name"] == f"freshet-curate-{name.replace('_', '-')}"
+        assert (job.properties["NumberOfWorkers"], job.properties["WorkerType"]) == (2, "G.1X")
+        assert job.properties["ExecutionProperty"] == {"MaxConcurrentRuns": 1}
+        assert trigger["Actions"] == [{"JobName": f"<{job.logical_id}>"}]
+        assert (trigger["Type"], trigger["StartOnCreation"]) == ("SCHEDULED", False)
+        assert "Schedule" not in crawler
+
+
+def test_a_job_waits_for_files_as_long_as_the_stream_keeps_their_records(cdk_out: Path) -> None:
+    for stack in STACKS.values():
+        kept = only(cdk_out, "AWS::Kinesis::Stream", stack=stack).properties["RetentionPeriodHours"]
+        arguments = only(cdk_out, "AWS::Glue::Job", stack=stack).properties["DefaultArguments"]
+
+        assert int(arguments["--settled-after-hours"]) > kept
+
+
+def test_a_crawler_can_only_add_to_the_curated_table(cdk_out: Path) -> None:
+    for name, stack in STACKS.items():
+        crawler = only(cdk_out, "AWS::Glue::Crawler", stack=stack).properties
+        table = tables(cdk_out)[f"{name}_curated"]
+
+        assert crawler["Targets"]["CatalogTargets"][0]["Tables"] == [f"{name}_curated"]
+        assert crawler["SchemaChangePolicy"] == {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"}
+        assert json.loads(crawler["Configuration"])["CrawlerOutput"] == {
+            "Partitions": {"AddOrUpdateBehavior": "InheritFromTable"}
+        }
+        # beside the folder into which the job writes its runs
+        assert table["StorageDescriptor"]["Location"].endswith(f"/curated/{name}/days/")
+
+
+def test_what_jobs_and_crawlers_log_is_encrypted(cdk_out: Path) -> None:
+    for stack in STACKS.values():
+        encryption = only(cdk_out, "AWS::Glue::SecurityConfiguration", stack=stack)
+        logs = encryption.properties["EncryptionConfiguration"]["CloudWatchEncryption"]
+        job = only(cdk_out, "AWS::Glue::Job", stack=stack).properties
+        crawler = only(cdk_out, "AWS::Glue::Crawler", stack=stack).properties
+
+        assert logs == {"CloudWatchEncryptionMode": "SSE-KMS", "KmsKeyArn": KEY}
+        assert job["SecurityConfiguration"] == f"<{encryption.logical_id}>"
+        assert crawler["CrawlerSecurityConfiguration"] == f"<{encryption.logical_id}>"
+
+
 def test_every_view_is_made_after_what_it_reads(cdk_out: Path) -> None:
     made = {e.properties["TableInput"]["Name"]: e for e in resources(cdk_out, "AWS::Glue::Table")}
-    for path in view_files():
-        view = View.read(path)
+    written = [View.read(path) for path in view_files()]
+    for view in [*written, *map(distinct_view, PIPELINES.values())]:
         before = {made[name].logical_id for name in view.reads if made[name].stack == made[view.name].stack}
         views = {
             e.logical_id for e in made.values() if e.properties["TableInput"]["TableType"] == "VIRTUAL_VIEW"
@@ -879,6 +969,12 @@ def test_a_person_types_or_reads_few_names_and_no_other_is_fixed(cdk_out: Path) 
     names |= {"DeliveryStreamName", "AlarmName", "LayerName", "PolicyName"}
     names |= {"DashboardName"}
     typed = {"AWS::Athena::WorkGroup", "AWS::Athena::NamedQuery"}
+    typed |= {
+        "AWS::Glue::Crawler",
+        "AWS::Glue::Job",
+        "AWS::Glue::SecurityConfiguration",
+        "AWS::Glue::Trigger",
+    }
     read = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::SSM::Parameter"}
     references = {"AWS::Lambda::EventSourceMapping", "AWS::Lambda::EventInvokeConfig", "AWS::IAM::Policy"}
 

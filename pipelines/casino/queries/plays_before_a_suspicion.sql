@@ -1,4 +1,4 @@
--- What a suspected guest did in the ten minutes up to the last win; narrow dt to the hours of the alert.
+-- What a suspected guest did in the ten minutes up to the last win; narrow dt and day to those of the alert.
 with suspicions as (
     select distinct
         finding_id,
@@ -9,8 +9,7 @@ with suspicions as (
 ),
 
 plays as (
-    select distinct
-        play_id,
+    select
         customer_id,
         table_id,
         game,
@@ -18,8 +17,8 @@ plays as (
         bet,
         won,
         played_at
-    from casino_events
-    where dt >= '2026-01-01-00'
+    from casino_distinct
+    where day >= '2026-01-01'
 )
 
 select

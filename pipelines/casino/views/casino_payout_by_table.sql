@@ -1,19 +1,5 @@
--- one row per table and hour (UTC) in which somebody bet there; dt is the partition of the hour's first bet
-with arrivals as (
-    select
-        customer_id,
-        table_id,
-        game,
-        action,
-        bet,
-        won,
-        played_at,
-        dt,
-        row_number() over (partition by play_id order by arrived_at, sequence_number, record_index) as arrival
-    from casino_events
-),
-
-bets as (
+-- one row per table and hour (UTC) in which somebody bet there
+with bets as (
     select
         customer_id,
         table_id,
@@ -21,9 +7,9 @@ bets as (
         bet,
         won,
         date_trunc('hour', played_at) as hour,
-        dt
-    from arrivals
-    where arrival = 1 and action = 'bet'
+        day
+    from casino_distinct
+    where action = 'bet'
 )
 
 select
@@ -35,6 +21,6 @@ select
     cast(sum(bet) as double) as turnover,
     cast(sum(greatest(won, 0)) as double) as paid_out,
     cast(-sum(won) as double) as house_result,
-    cast(min(dt) as varchar) as dt
+    cast(day as varchar) as day
 from bets
-group by table_id, game, hour
+group by table_id, game, hour, day

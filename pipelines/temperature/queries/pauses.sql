@@ -1,11 +1,11 @@
--- Pauses of more than ten seconds between two readings of a sensor, the longest first; narrow dt to your hours.
+-- Pauses of more than ten seconds between two readings of a sensor, the longest first; narrow day to yours.
 with paced as (
     select
         sensor_id,
         measured_at,
         lag(measured_at) over (partition by sensor_id order by measured_at) as previous_at
-    from temperature_events
-    where dt >= '2026-01-01-00'
+    from temperature_distinct
+    where day >= '2026-01-01'
 )
 
 select

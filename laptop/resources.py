@@ -98,6 +98,7 @@ TYPES = {
         request=lambda given: json.loads(json.dumps(given).replace('"S3Encryptions"', '"S3Encryption"')),
     ),
     "AWS::Glue::Table": Type("glue", "create_table", "{TableInput[Name]}"),
+    "AWS::Glue::Trigger": Type("glue", "create_trigger", "{Name}", name="Name"),
     "AWS::IoT::TopicRule": Type(
         "iot",
         "create_topic_rule",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import duckdb
 from lambdas.alerting.message import compose
 from lambdas.columns import lake_time
 from lambdas.incidents import IncidentChange
-from lambdas.model import Pipeline
+from lambdas.model import HIGH, Pipeline
 from lambdas.tables import PROVENANCE, QUARANTINE, RESULT_TABLES, TableColumn
 from laptop.figures import Figures, as_summary
 from laptop.messages import Message
@@ -132,3 +132,48 @@ def readings(count: int, *, keys: Sequence[str], seconds: float = 3_600.0, peak:
             measured_at as arrived_at
         from range({count}) as numbers (i)
     """  # noqa: S608 - of numbers and of the test's own texts
+
+
+def change(
+    version: int, state: str, *, key: str, at: float = 600, number: int = 0, **more: Any
+) -> IncidentChange:
+    """A change of an incident of `too_hot` that began `at` seconds after the run."""
+    usual = IncidentChange(
+        incident_id=f"{number:020x}",
+        version=version,
+        state=state,
+        pipeline="temperature",
+        detector="too_hot",
+        key=key,
+        direction="high",
+        severity=HIGH,
+        since=START + at,
+        detected_at=START + at,
+        changed_at=START + at + version,
+        worst_score=44.5,
+        observed=44.5,
+        unit="°C",
+        expected="below 30 °C",
+        sentence="temperature is 44.5 °C; expected below 30 °C.",
+    )
+    return replace(usual, **more)
+
+
+def spells(count: int, keys: Sequence[str]) -> list[IncidentChange]:
+    """Incidents of a second each, one begun every second."""
+    return [
+        each
+        for number in range(count)
+        for each in (
+            change(1, "opened", key=keys[number % len(keys)], number=number, at=number),
+            change(
+                2,
+                "resolved",
+                key=keys[number % len(keys)],
+                number=number,
+                at=number,
+                ended_at=START + number + 1,
+                reason="clear",
+            ),
+        )
+    ]

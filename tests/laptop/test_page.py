@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from lambdas.columns import Double, Text, Timestamp
 from lambdas.detectors.threshold import Threshold
 from lambdas.formats.json_objects import Json
-from lambdas.incidents import IncidentChange
-from lambdas.model import CRITICAL, HIGH, LOW, Event, Pipeline
+from lambdas.model import CRITICAL, LOW, Event, Pipeline
 from laptop.chart import GRAIN, Span
 from laptop.page import write_page
 from pipelines import discovery
 from sql.lake import Lake
-from tests.laptop.generated_run import START, GeneratedRun, readings
+from tests.laptop.generated_run import START, GeneratedRun, change, readings, spells
 
 HOSTILE = "<script>window.hacked = 1</script>"
 LONG = "k" * 3_000
@@ -44,31 +42,6 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=found, args=sandbox)
         yield started
         started.close()
-
-
-def change(
-    version: int, state: str, *, key: str, at: float = 600, number: int = 0, **more: Any
-) -> IncidentChange:
-    """A change of an incident of `too_hot` that began `at` seconds after the run."""
-    usual = IncidentChange(
-        incident_id=f"{number:020x}",
-        version=version,
-        state=state,
-        pipeline="temperature",
-        detector="too_hot",
-        key=key,
-        direction="high",
-        severity=HIGH,
-        since=START + at,
-        detected_at=START + at,
-        changed_at=START + at + version,
-        worst_score=44.5,
-        observed=44.5,
-        unit="°C",
-        expected="below 30 °C",
-        sentence="temperature is 44.5 °C; expected below 30 °C.",
-    )
-    return replace(usual, **more)
 
 
 @pytest.fixture(scope="module")
@@ -436,23 +409,7 @@ def test_page_of_a_million_events_is_small_and_says_what_it_leaves_out(
     run = GeneratedRun(tmp_path, discovery.load("temperature"))
     keys = [f"sensor-{number}" for number in range(1_000)]
     run.put_events(readings(1_000_000, keys=keys))
-    run.put_changes(
-        [
-            each
-            for number in range(2_000)
-            for each in (
-                change(1, "opened", key=keys[number % 1_000], number=number, at=number),
-                change(
-                    2,
-                    "resolved",
-                    key=keys[number % 1_000],
-                    number=number,
-                    at=number,
-                    ended_at=START + number + 1,
-                ),
-            )
-        ]
-    )
+    run.put_changes(spells(2_000, keys))
     run.put_quarantine(
         {"reason": f"reason {number}", "field": "", "value": "x" * 10_000} for number in range(1_000)
     )

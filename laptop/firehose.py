@@ -26,7 +26,7 @@ KPL_MAGIC = b"\xf3\x89\x9a\xc2"
 IGNORED = {
     "DeliveryStreamEncryptionConfigurationInput": "a laptop keeps nothing encrypted",
     "EncryptionConfiguration": "a laptop keeps nothing encrypted",
-    "CloudWatchLoggingOptions": "what goes wrong is in the error objects",
+    "CloudWatchLoggingOptions": "what goes wrong is in the error objects; the right to log it is judged",
 }
 STREAM = ("DeliveryStreamName", "DeliveryStreamType", "KinesisStreamSourceConfiguration")
 DESTINATION = ("BucketARN", "BufferingHints", "CompressionFormat", "ErrorOutputPrefix", "Prefix", "RoleARN")
@@ -126,6 +126,11 @@ class DeliveryStream:
         self._cloud, self._invoke, self._name = cloud, invoke, resource.physical_id
         self._arn = f"arn:aws:firehose:{cloud.region}:{ACCOUNT}:deliverystream/{self._name}"
         self._role, self._bucket = target["RoleARN"], target["BucketARN"].rpartition(":")[2]
+        if group := (logged := target.get("CloudWatchLoggingOptions", {})).get("LogGroupName"):
+            log = f"log-group:{group}:log-stream:{logged['LogStreamName']}"
+            cloud.policies.require(
+                self._role, "logs:PutLogEvents", f"arn:aws:logs:{cloud.region}:{ACCOUNT}:{log}"
+            )
         self._prefix, self._error_prefix = target.get("Prefix", ""), target.get("ErrorOutputPrefix", "")
         if "!{timestamp:" not in self._prefix:
             self._prefix += "!{timestamp:yyyy/MM/dd/HH}/"

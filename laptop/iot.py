@@ -62,8 +62,8 @@ class Rule:
                     "parse_time(pattern, timestamp()), timestamp(), topic() and a field's path. Use these."
                 )
         self._is_enabled = not rule.get("RuleDisabled", False)
-        self._name, self._cloud = resource.physical_id, cloud
-        self._stream = kinesis.stream_for(self._to["RoleArn"], SERVICE, self._to["StreamName"], "PutRecord")
+        self._name, self._cloud, self._kinesis = resource.physical_id, cloud, kinesis
+        kinesis.stream_for(self._to["RoleArn"], SERVICE, self._to["StreamName"], "PutRecord")
 
     def listens_to(self, topic: str) -> bool:
         names = topic.split("/")
@@ -80,10 +80,11 @@ class Rule:
 
         try:
             partition_key = fill(self._to["PartitionKey"])
-        except LookupError as error:
+            stream = self._kinesis.stream(self._to["StreamName"])
+        except (LookupError, NotHonoured) as error:  # the payload has no such field; the stream is gone
             self._report(fill(self._errors["Key"]), topic, payload, client_id, str(error))
         else:
-            self._stream.put_record(partition_key, "", b64encode(payload).decode())
+            stream.put_record(partition_key, "", b64encode(payload).decode())
 
     def _value(self, expression: str, topic: str, payload: bytes, client_id: str) -> str:
         """Raise LookupError for a field that the payload does not have."""

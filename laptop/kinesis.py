@@ -52,7 +52,7 @@ class Kinesis:
 
     def put(self, stream: str, records: Iterable[tuple[str, bytes]]) -> None:
         """Put (partition key, data) records, past the API: a producer has no role of ours to prove."""
-        target = self._stream(stream)
+        target = self.stream(stream)
         for partition_key, data in records:
             weight = len(data) + len(partition_key.encode())
             if weight > MEBIBYTE:
@@ -64,13 +64,13 @@ class Kinesis:
 
     def stream_for(self, role: str, service: str, stream: str, *actions: str) -> Stream:
         """Return moto's stream, by name or ARN, for a service whose role trusts it and may do that."""
-        target = self._stream(stream.rpartition("/")[2])
+        target = self.stream(stream.rpartition("/")[2])
         with self._cloud.policies.acting_as(role, service=service):
             for action in actions:
                 self._cloud.policies.require(role, f"kinesis:{action}", target.arn)
         return target
 
-    def _stream(self, name: str) -> Stream:
+    def stream(self, name: str) -> Stream:
         streams = kinesis_backends[ACCOUNT][self._cloud.region].streams
         if name not in streams:
             raise NotHonoured(f"There is no stream {name} on the laptop. Deploy the stack that creates it.")

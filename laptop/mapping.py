@@ -111,6 +111,9 @@ class KinesisMapping(_Mapping):
         if destination and not destination.startswith("arn:aws:s3:::"):
             raise NotHonoured(f"{self._where} sends failures to {destination}. Send them to S3.")
         self._failures = destination and destination.removeprefix("arn:aws:s3:::")
+        if destination:
+            # Lambda asks for it beside the right to put what a batch that is given up was.
+            cloud.policies.require(self._role, "s3:ListBucket", destination)
         self._uuid = resource.physical_id
         self._batch_size = int(properties.get("BatchSize", 100))
         self._window = float(properties.get("MaximumBatchingWindowInSeconds", 0))
@@ -236,6 +239,7 @@ class QueueMapping(_Mapping):
         honour(self._where, resource.properties, BOTH, FROM_SQS_IGNORED)
         self._batch_size = int(resource.properties.get("BatchSize", 10))
         self._queue = sqs_backends[ACCOUNT][cloud.region].queues[self._source.rpartition(":")[2]]
+        cloud.policies.require(self._role, "sqs:GetQueueAttributes", self._source)
         if not self._queue.fifo_queue or self._queue.dead_letter_queue is None:
             raise NotHonoured(
                 f"{self._where} reads {self._queue.name}, which is not FIFO or keeps what fails for ever. "

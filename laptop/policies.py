@@ -7,11 +7,12 @@ what it allows beyond the role's own policies is not honoured, nor are session p
 
 import contextlib
 import functools
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any  # parameters and policies are as mixed as JSON; botocore has no types
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple  # parameters and policies are as mixed as JSON; botocore has no types
 from unittest import mock
 
 from botocore import handlers
@@ -22,6 +23,9 @@ from laptop.actions import ACTIONS, Parameters, asked
 from laptop.resources import ACCOUNT, Resource
 
 Context = Mapping[str, str | None]  # a condition key in lower case → its value; None where the call has none
+
+
+ASSUME_ROLE = "sts:AssumeRole"
 
 
 class PolicyError(BaseException):
@@ -102,8 +106,8 @@ def _like(pattern: str, value: str) -> bool:
 
 def _arn_like(pattern: str, arn: str) -> bool:
     """A wildcard stays within its part of the ARN; an action that has no resource is matched by `*` alone."""
-    if "*" in (pattern, arn):
-        return pattern == "*"
+    if pattern in ("*", arn) or arn == "*":
+        return pattern in ("*", arn)
     parts = list(zip(pattern.split(":", 5), arn.split(":", 5), strict=False))
     return len(parts) == 6 and all(_like(wanted, part) for wanted, part in parts)
 
@@ -118,16 +122,37 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
+class Request(NamedTuple):
+    """What a role asked for, with those condition keys that are the call's own.
+
+    Where it `is_implied`, a service does it in the role's name, and no call through boto3 shows it.
+    """
+
+    role_arn: str
+    action: str
+    resource: str
+    own: tuple[tuple[str, str | None], ...] = ()
+    is_implied: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """One statement of a policy, and where it stands."""
+    """One statement of a policy, and where it stands. What a role trusts is read as a resource."""
 
     policy: str
     number: int
     document: Mapping[str, Any]
+    is_trust: bool = False
 
     def __str__(self) -> str:
         return f"{self.policy}, statement {self.number}"
+
+    def split(self) -> Iterator["Statement"]:
+        """One grant for each action on each resource: the CDK joins what was granted apart."""
+        elements = ("Action", "Resource")
+        parts = [[{name: each} for each in _listed(self.document.get(name, []))] for name in elements]
+        for action, resource in itertools.product(*(part or [{}] for part in parts)):
+            yield replace(self, document={**self.document, **action, **resource})
 
     def covers(self, action: str) -> bool:
         return self._names("Action", lambda pattern: _like(pattern.lower(), action.lower()))
@@ -172,11 +197,15 @@ class Statement:
 
 
 class Policies:
-    """The policies as deployed. `used`: what roles did, by which statement; `denied`: what they could not."""
+    """The policies as deployed.
+
+    `journal`: each distinct request, with the grants that allow it; none where it is denied. `denied`: each
+    denial. A role's trust is a request, too: sts:AssumeRole by a service.
+    """
 
     def __init__(self, resources: Mapping[tuple[str, str], Resource]) -> None:
         self.region = "us-east-1"
-        self.used: dict[tuple[str, str, str], Statement] = {}
+        self.journal: dict[Request, list[Statement]] = {}
         self.denied: list[str] = []
         self._resources = resources
         self._statements: dict[str, list[Statement]] = {}  # by role name
@@ -199,14 +228,9 @@ class Policies:
         Where `service` (such as firehose.amazonaws.com) is given, the role must trust it, acting for
         `source_arn` where the trust policy asks.
         """
-        role = self._role(role_arn)
-        keys = self._context(role_arn) | {"aws:sourceaccount": ACCOUNT, "aws:sourcearn": source_arn}
-        if service and not any(
-            service in _listed(statement.document.get("Principal", {}).get("Service", []))
-            and statement.covers("sts:AssumeRole")
-            and statement.applies(role_arn, keys)
-            for statement in _read(role, role.properties["AssumeRolePolicyDocument"], Resource="*")
-        ):
+        self._role(role_arn)
+        own = ("aws:sourceaccount", ACCOUNT), ("aws:sourcearn", source_arn)
+        if service and not self.judge(Request(role_arn, ASSUME_ROLE, service, own)):
             raise PolicyError(f"The role {role_arn} does not let {service} assume it. Mend its trust policy.")
         self._acting.append(role_arn)
         try:
@@ -214,18 +238,56 @@ class Policies:
         finally:
             self._acting.pop()
 
+    @contextlib.contextmanager
+    def acting_as_nobody(self) -> Iterator[str | None]:
+        """No call is anybody's while this lasts: a service works by itself; gives whose calls there were."""
+        acting, self._acting = self._acting, []
+        try:
+            yield acting[-1] if acting else None
+        finally:
+            self._acting = acting
+
     def require(self, role_arn: str, action: str, resource: str) -> None:
         """Stop unless a role may do what a service does with it without a call, such as reading a stream."""
         code = _code(action.split(":")[0], 0)
-        self._judge(role_arn, action, resource, self._context(role_arn), code)
-        self._judge_key(role_arn, action, resource, {}, [])
+        self.demand(Request(role_arn, action, resource, is_implied=True), code)
+        self._demand_key(role_arn, action, resource, {}, [])
 
-    def unused(self) -> list[Statement]:
-        """What is granted and was never needed: too much, or not yet shown to be enough."""
-        used = {id(statement) for statement in self.used.values()}
-        roles = [resource for resource in self._resources.values() if resource.type == "AWS::IAM::Role"]
-        granted = [s for role in roles for s in self._of(f"arn:aws:iam::{ACCOUNT}:role/{role.name}")]
-        return [s for s in granted if s.document["Effect"] == "Allow" and id(s) not in used]
+    def grants(self, role_arn: str) -> list[Statement]:
+        """What the role is allowed, one action on one resource each, its trust included."""
+        return [statement for statement in self._of(role_arn) if statement.document["Effect"] == "Allow"]
+
+    def without(self, role_arn: str, grant: Statement) -> "Policies":
+        """The same policies but for one grant of a role, with an empty journal."""
+        others = Policies(self._resources)
+        others.region = self.region
+        others._statements[_name(role_arn)] = [each for each in self._of(role_arn) if each is not grant]
+        return others
+
+    def judge(self, request: Request) -> list[Statement]:
+        """The grants that allow what is asked; none where it is denied."""
+        if request not in self.journal:
+            role_arn, action, resource, own, _ = request
+            if (role_arn, action) not in self._covering:
+                about = [s for s in self._of(role_arn) if s.is_trust == (action == ASSUME_ROLE)]
+                self._covering[role_arn, action] = [s for s in about if s.covers(action)]
+            keys = {**_CONTEXT, "aws:principalarn": role_arn, "aws:requestedregion": self.region, **dict(own)}
+            applying = [s for s in self._covering[role_arn, action] if s.applies(resource, keys)]
+            is_denied = any(statement.document["Effect"] == "Deny" for statement in applying)
+            self.journal[request] = [] if is_denied else applying
+        return self.journal[request]
+
+    def demand(self, request: Request, code: str = "AccessDenied") -> None:
+        """Stop with a denial that names action and resource, unless some grant allows the request."""
+        if not self.judge(request):
+            role_arn, action, resource = request[:3]
+            message = f"{role_arn} is not authorized to perform {action} on {resource}"
+            self.denied.append(message)
+            answer = {
+                "Error": {"Code": code, "Message": message},
+                "ResponseMetadata": {"HTTPStatusCode": 403},
+            }
+            raise ClientError(answer, action.split(":")[1])
 
     def _before(self, params: Parameters, model: Any, context: dict[str, Any], **_: Any) -> None:
         """What botocore calls before it builds a request."""
@@ -240,19 +302,19 @@ class Policies:
                 f"needs ({error}). Teach it to laptop/actions.py."
             ) from error
         context["object"] = params.get("Bucket"), params.get("Key")
-        keys = self._context(role_arn) | {
-            "cloudwatch:namespace": params.get("Namespace"),
-            "s3:prefix": params.get("Prefix", "") if operation.startswith("ListObjects") else None,
-            "s3:x-amz-server-side-encryption": params.get("ServerSideEncryption"),
-        }
+        own = (
+            ("cloudwatch:namespace", params.get("Namespace")),
+            ("s3:prefix", params.get("Prefix", "") if operation.startswith("ListObjects") else None),
+            ("s3:x-amz-server-side-encryption", params.get("ServerSideEncryption")),
+        )
         # S3 answers a head without a body, hence without a code of its own.
         code = "403" if operation.startswith("Head") else _code(service, 0)
         for action, resource in needed:
-            self._judge(role_arn, action, resource, keys, code)
+            self.demand(Request(role_arn, action, resource, own), code)
             if operation != "HeadObject":
                 # A multipart upload reads back what it has encrypted.
                 more = ["Decrypt"] if "Upload" in operation else []
-                self._judge_key(role_arn, action, resource, params, more)
+                self._demand_key(role_arn, action, resource, params, more)
 
     def _after(self, http_response: Any, parsed: Any, model: Any, context: Any, **_: Any) -> None:
         """Who may not list a bucket is not told that a key is missing."""
@@ -263,8 +325,8 @@ class Policies:
         ):
             return
         role_arn, (name, key) = self._acting[-1], context["object"]
-        bucket, keys = f"arn:aws:s3:::{name}", self._context(role_arn) | {"s3:prefix": key}
-        if self._allowing(role_arn, "s3:ListBucket", bucket, keys) is None:
+        bucket = f"arn:aws:s3:::{name}"
+        if not self.judge(Request(role_arn, "s3:ListBucket", bucket, (("s3:prefix", key),), is_implied=True)):
             message = (
                 f"{role_arn} may not s3:ListBucket on {bucket}, so it is not told that the key is missing"
             )
@@ -272,17 +334,7 @@ class Policies:
             parsed["Error"] = {"Code": code, "Message": message}
             parsed["ResponseMetadata"]["HTTPStatusCode"] = 403
 
-    def _judge(self, role_arn: str, action: str, resource: str, keys: Context, code: str) -> None:
-        if self._allowing(role_arn, action, resource, keys) is None:
-            message = f"{role_arn} is not authorized to perform {action} on {resource}"
-            self.denied.append(message)
-            answer = {
-                "Error": {"Code": code, "Message": message},
-                "ResponseMetadata": {"HTTPStatusCode": 403},
-            }
-            raise ClientError(answer, action.split(":")[1])
-
-    def _judge_key(
+    def _demand_key(
         self, role_arn: str, action: str, resource: str, params: Parameters, more: list[str]
     ) -> None:
         """What a service does in the caller's name with the key that encrypts the resource."""
@@ -290,24 +342,9 @@ class Policies:
         if not wanted or resource == "*" or params.get("ServerSideEncryption") == "AES256":
             return
         key = self._key_arn(params.get("SSEKMSKeyId", "")) or self._key_of(service, resource)
-        keys = self._context(role_arn) | {
-            "kms:calleraccount": ACCOUNT,
-            "kms:viaservice": f"{service}.{self.region}.amazonaws.com",
-        }
+        own = ("kms:calleraccount", ACCOUNT), ("kms:viaservice", f"{service}.{self.region}.amazonaws.com")
         for verb in [*wanted, *more] if key else []:
-            self._judge(role_arn, f"kms:{verb}", key, keys, _code(service, 1))
-
-    def _allowing(self, role_arn: str, action: str, resource: str, keys: Context) -> Statement | None:
-        if (role_arn, action) not in self._covering:
-            self._covering[role_arn, action] = [s for s in self._of(role_arn) if s.covers(action)]
-        applying = [s for s in self._covering[role_arn, action] if s.applies(resource, keys)]
-        if not applying or any(statement.document["Effect"] == "Deny" for statement in applying):
-            return None
-        self.used[role_arn, action, resource] = applying[0]
-        return applying[0]
-
-    def _context(self, role_arn: str) -> dict[str, str | None]:
-        return {**_CONTEXT, "aws:principalarn": role_arn, "aws:requestedregion": self.region}
+            self.demand(Request(role_arn, f"kms:{verb}", key, own, is_implied=True), _code(service, 1))
 
     def _key_of(self, service: str, resource: str) -> str:
         """The key that encrypts a stream, bucket, table, topic or queue; none where it is AWS's own."""
@@ -333,7 +370,7 @@ class Policies:
         return key if key.startswith("arn:") or not key else f"arn:aws:kms:{self.region}:{ACCOUNT}:key/{key}"
 
     def _role(self, arn: str) -> Resource:
-        name = arn.split("/")[-1]
+        name = _name(arn)
         if name not in self._roles:
             self._roles = {r.name: r for r in self._resources.values() if r.type == "AWS::IAM::Role"}
         if name not in self._roles:
@@ -341,14 +378,18 @@ class Policies:
         return self._roles[name]
 
     def _of(self, role_arn: str) -> list[Statement]:
-        """Every statement about the role: of its own policies, and what the policies of resources deny it."""
-        name = role_arn.split("/")[-1]
+        """Whom the role trusts, what its own policies say, and what the policies of resources deny it."""
+        name = _name(role_arn)
         if name in self._statements:
             return self._statements[name]
         role = self._role(role_arn)
         if "PermissionsBoundary" in role.properties:
             raise PolicyError(f"{role.stack}/{role.logical_id} has a permissions boundary. Leave it out.")
-        found: list[Statement] = []
+        found = [
+            replace(statement, document={**statement.document, "Resource": service}, is_trust=True)
+            for statement in _read(role, role.properties["AssumeRolePolicyDocument"])
+            for service in _listed(statement.document.get("Principal", {}).get("Service", []))
+        ]
         for policy in role.properties.get("Policies", []):
             found += _read(role, policy["PolicyDocument"])
         attached = role.properties.get("ManagedPolicyArns", [])
@@ -364,8 +405,12 @@ class Policies:
         for arn in attached:
             if arn.startswith("arn:aws:iam::aws:policy/"):
                 found += _read(arn, _aws_managed()[arn.split("/")[-1]]["Document"])
-        self._statements[name] = found
-        return found
+        self._statements[name] = [grant for statement in found for grant in statement.split()]
+        return self._statements[name]
+
+
+def _name(role_arn: str) -> str:
+    return role_arn.split("/")[-1]
 
 
 def _code(service: str, of_key: int) -> str:

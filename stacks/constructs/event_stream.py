@@ -12,6 +12,14 @@ from lambdas.columns import DeclarationError
 from lambdas.model import Kinesis, Pipeline
 from stacks.settings import OLDEST, ExistingStream
 
+# What both consumers of a stream, Lambda and Firehose, ask for.
+READ_STREAM = (
+    "kinesis:DescribeStream",
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:ListShards",
+)
+
 
 class EventStream(Construct):
     """The pipeline's own stream as its Kinesis source sizes it, or one that exists already.

@@ -13,15 +13,9 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stacks.constructs.bucket import PrivateBucket
-from stacks.constructs.event_stream import EventStream
+from stacks.constructs.event_stream import READ_STREAM, EventStream
 from stacks.constructs.glue_table import HOUR, GlueTable
 
-READ_STREAM = (
-    "kinesis:DescribeStream",
-    "kinesis:GetRecords",
-    "kinesis:GetShardIterator",
-    "kinesis:ListShards",
-)
 # Conversion wants at least 64 MB; a larger buffer makes fewer, larger files, and only busy streams fill it.
 BUFFER_MEGABYTES = 128
 # A request and its answer hold 6 MB each. Around an event of a few bytes they carry some hundred: record id,
@@ -85,14 +79,25 @@ class ParquetDelivery(Construct):
         log_stream = logs.LogStream(
             self, "Log", log_group=log_group, removal_policy=cdk.RemovalPolicy.DESTROY
         )
-        log_group.grant(role, "logs:PutLogEvents")
+        iam.Grant.add_to_principal(
+            grantee=role,
+            actions=["logs:PutLogEvents"],
+            resource_arns=[
+                stack.format_arn(
+                    service="logs",
+                    resource="log-group",
+                    resource_name=f"{log_group.log_group_name}:log-stream:{log_stream.log_stream_name}",
+                    arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+                )
+            ],
+        )
         if feed is not None:
             feed.stream.grant_read(role, *READ_STREAM)
             # By hand: `grant_invoke` adds every version of the function, and Firehose is given one of them.
             iam.Grant.add_to_principal(
                 grantee=role,
                 actions=["lambda:InvokeFunction", "lambda:GetFunctionConfiguration"],
-                resource_arns=[feed.transform.function_arn, _latest(feed.transform)],
+                resource_arns=[_latest(feed.transform)],
             )
         destination = firehose.CfnDeliveryStream
         self.delivery_stream = firehose.CfnDeliveryStream(

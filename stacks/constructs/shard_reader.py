@@ -12,7 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from stacks.constructs.bucket import PrivateBucket
-from stacks.constructs.event_stream import EventStream
+from stacks.constructs.event_stream import READ_STREAM, EventStream
 from stacks.constructs.handler import Handler
 
 # A shard takes 1,000 records a second, and a batch costs one put however large it is; a larger one would be
@@ -38,7 +38,8 @@ class ShardReader(Construct):
         latency: timedelta,
     ) -> None:
         super().__init__(scope, id)
-        stream.stream.grant_read(handler.role)
+        # What Lambda asks for, but for enhanced fan-out, which nothing here uses.
+        stream.grant_read(handler.role, *READ_STREAM, "kinesis:DescribeStreamSummary")
         # Lambda chooses the key below this prefix, and asks to list the bucket.
         failed.grant(handler.role, "s3:PutObject", under="aws/lambda/")
         iam.Grant.add_to_principal(

@@ -160,17 +160,40 @@ def test_a_call_needs_its_action_on_its_resource(deploy: Callable[..., Account])
         account.call(service, operation, **filled(parameters, account.id))
 
 
-def test_what_a_role_did_is_kept_with_the_statement_that_allowed_it(deploy: Callable[..., Account]) -> None:
-    account = deploy(allow("sns:Publish", on=ref("Topic")), allow("sns:Subscribe", on=ref("Topic")))
-    account.call("sns", "publish", TopicArn=account.id["Topic"], Message="x")
+def test_what_a_role_did_is_kept_with_what_granted_it(deploy: Callable[..., Account]) -> None:
+    # given one statement that grants two actions on two topics
+    topics = [ref("Topic"), ref("Another")]
+    another = {"Another": {"Type": "AWS::SNS::Topic", "Properties": {}}}
+    account = deploy(allow("sns:Publish", "sns:Subscribe", on=topics), more=another)
     policies = account.cloud.policies
-    [(used, statement)] = policies.used.items()
-    assert used == (account.role, "sns:Publish", account.id["Topic"])
-    assert str(statement) == "Lake/Role, statement 2"
-    assert [str(unused) for unused in policies.unused()] == [
-        "Lake/Role, statement 1",
-        "Lake/Role, statement 3",
-    ]
+    granted = {
+        (grant.document["Action"], grant.document["Resource"]): grant
+        for grant in policies.grants(account.role)
+    }
+    topic = account.id["Topic"]
+    assert {("sns:Publish", topic), ("sns:Subscribe", account.id["Another"])} < granted.keys()
+    assert ("sts:AssumeRole", "lambda.amazonaws.com") in granted
+    # when the role does one of these to one of them, twice
+    for _ in range(2):
+        account.call("sns", "publish", TopicArn=topic, Message="x")
+    # then one request is kept, with that grant alone
+    [(request, by)] = policies.journal.items()
+    assert request[:3] == (account.role, "sns:Publish", topic)
+    assert by == [granted["sns:Publish", topic]]
+    assert str(by[0]) == "Lake/Role, statement 2"
+    # and it is denied by the same policies without the grant, by no other
+    assert [
+        what for what, grant in granted.items() if not policies.without(account.role, grant).judge(request)
+    ] == [("sns:Publish", topic)]
+
+
+def test_who_may_do_everything_is_not_trusted_by_everyone(deploy: Callable[..., Account]) -> None:
+    account = deploy(allow("*", on="*"))
+    with (
+        pytest.raises(PolicyError, match=r"does not let glue.amazonaws.com assume it"),
+        account.cloud.policies.acting_as(account.role, service="glue.amazonaws.com"),
+    ):
+        pass
 
 
 def test_a_shard_iterator_belongs_to_its_stream(deploy: Callable[..., Account]) -> None:

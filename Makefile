@@ -9,7 +9,7 @@ export JSII_NODE := $(CURDIR)/.venv/node
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format synth lock clean
+.PHONY: help demo test check format docs synth lock clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -32,6 +32,9 @@ check: .venv/dev ## run every gate: style, types, layers, templates, SQL
 format: .venv/dev ## mend style and layout
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: .venv/dev ## write the generated pages of docs/
+	$(BIN)/python -m docs.fidelity
 
 synth: .venv/runtime ## write the CloudFormation templates into cdk.out
 	$(BIN)/python app.py

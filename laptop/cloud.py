@@ -1,4 +1,8 @@
-"""A laptop's AWS: deploys a cloud assembly (cdk.out), the very templates, into moto in this process."""
+"""A laptop's AWS: deploys a cloud assembly (cdk.out), the very templates, into moto in this process.
+
+Not honoured: encryption, lifecycle rules, alarms that change state, what spreads only after a while, updates,
+deletion.
+"""
 
 import contextlib
 import io

@@ -1,4 +1,7 @@
-"""Firehose delivery streams: Kinesis or direct puts, through a transform, as Parquet into the lake."""
+"""Firehose delivery streams: Kinesis or direct puts, through a transform, as Parquet into the lake.
+
+Not honoured: limits on throughput, waits between tries, other tries of a write to S3 that failed.
+"""
 
 import json
 import re
@@ -193,7 +196,6 @@ class DeliveryStream:
 
     def _transform(self, records: list[Arrived], now: float) -> None:
         event = {
-            "invocationId": str(uuid4()),
             "deliveryStreamArn": self._arn,
             "region": self._cloud.region,
             **({"sourceKinesisStreamArn": self._stream_arn} if self._stream_arn else {}),
@@ -211,7 +213,8 @@ class DeliveryStream:
         while not answers:
             tries += 1
             try:
-                answers = _answers(self._invoke(self._function, event), len(records))
+                answer = self._invoke(self._function, {"invocationId": str(uuid4()), **event})
+                answers = _answers(answer, len(records))
             except (FunctionError, AttributeError, KeyError, TypeError, ValueError) as error:
                 if tries == self._tries:
                     answers = [("Lambda.FunctionError", str(error), None)] * len(records)
@@ -221,7 +224,7 @@ class DeliveryStream:
                 self._delivery.add(Arrived(record.at, data, record.source), now, now)
             elif code:
                 why = {"attemptsMade": tries, "errorCode": code, "errorMessage": message}
-                failed.append(record.failed(now, {**why, "lambdaArn": self._function}))
+                failed.append(record.failed(now, {**why, "lambdaARN": self._function}))
         self._write_failed("processing-failed", failed)
 
     def _deliver(self, records: list[Arrived], now: float) -> None:

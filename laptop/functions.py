@@ -1,7 +1,8 @@
 """Lambda on a laptop: each deployed function's own code, environment and role, in this process.
 
 A function runs from its asset in cdk.out; third-party packages come from the virtual environment. Its modules
-are kept between invocations, as a warm container keeps them. Not honoured: time-outs, memory, concurrency.
+are kept between invocations, as a warm container keeps them.
+Not honoured: time-outs, memory, concurrency, what is in a layer.
 """
 
 import contextlib

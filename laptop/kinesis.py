@@ -1,4 +1,7 @@
-"""The laptop's Kinesis beside moto's: what producers put, and a reader for each consumer of a stream."""
+"""The laptop's Kinesis beside moto's: what producers put, and a reader for each consumer of a stream.
+
+Not honoured: what a shard takes and gives in a second, records that grow too old, enhanced fan-out.
+"""
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
 """Lambda's event source mappings: batches from Kinesis shards and SQS FIFO queues into functions.
 
-A shard's failed batch is tried again at once, where Lambda waits a little longer each time; a queue's failed
-message when its visibility timeout has passed on the simulated clock.
+A shard's failed batch is tried again at once; a queue's failed message when it has become visible again.
+Not honoured: Lambda's longer and longer wait before it tries a shard's batch again, throttling, its pace.
 """
 
 import json
@@ -32,10 +32,8 @@ FROM_KINESIS = (
     "ParallelizationFactor",
     "StartingPosition",
 )
-# What it switches on are metrics of AWS's own, which no handler reads.
-FROM_KINESIS_IGNORED = ("MetricsConfig",)
-# One batch at a time is within every limit on concurrency.
-FROM_SQS_IGNORED = ("ScalingConfig",)
+FROM_KINESIS_IGNORED = {"MetricsConfig": "it switches on metrics of AWS's own, which no handler reads"}
+FROM_SQS_IGNORED = {"ScalingConfig": "one batch at a time is within every limit on concurrency"}
 
 
 class EventSourceMappings:

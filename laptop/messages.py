@@ -1,4 +1,7 @@
-"""What people get: each published message by each subscription that wants it, as its channel carries it."""
+"""What people get: each published message by each subscription that wants it, as its channel carries it.
+
+Not honoured: confirming a subscription, delivery by carriers, a text in parts, limits on rate and spending.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What a role may do, judged by its synthesized policies at each call made through boto3 while it acts.
 
 A call that laptop/actions.py does not know, or a policy that this file cannot read, raises PolicyError:
-nothing is allowed for want of knowledge. What the policy of a bucket, queue, topic or key denies is denied;
-what it allows beyond the role's own policies is not honoured, nor are session policies and policy variables.
+nothing is allowed for want of knowledge. What the policy of a bucket, queue, topic or key denies is denied.
+Not honoured: what such a policy allows beyond the role's own policies, session policies, policy variables.
 """
 
 import contextlib

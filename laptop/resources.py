@@ -54,7 +54,7 @@ class Type:
     """How one type is created: by one operation, once for each item of the list `each`, if that is named.
 
     `ref` and `attributes` are formats over the request, the response, `region`, `account` and `generated`,
-    the name that CloudFormation would give. `without_effect` are properties that change nothing on a laptop.
+    the name that CloudFormation would give. `without_effect` has properties that change nothing, and why.
     """
 
     service: str
@@ -63,7 +63,7 @@ class Type:
     attributes: Mapping[str, str] = field(default_factory=dict)
     name: str = ""  # the property that names the resource, where it has one
     renamed: Mapping[str, str] = field(default_factory=dict)
-    without_effect: tuple[str, ...] = ()
+    without_effect: Mapping[str, str] = field(default_factory=dict)
     each: str = ""
     request: Callable[[Properties], Properties] = dict
 
@@ -78,7 +78,7 @@ TYPES = {
         "{Name}",
         name="Name",
         renamed={"WorkGroupConfiguration": "Configuration"},
-        without_effect=("RecursiveDeleteOption", "State"),
+        without_effect={"RecursiveDeleteOption": "nothing is deleted", "State": "each is enabled"},
     ),
     "AWS::CloudWatch::Alarm": Type(
         "cloudwatch",
@@ -105,7 +105,7 @@ TYPES = {
         "{ruleName}",
         {"Arn": "arn:aws:iot:{region}:{account}:rule/{ruleName}"},
         name="RuleName",
-        without_effect=("Tags",),
+        without_effect={"Tags": "a tag changes nothing that happens"},
         request=lambda rule: rule | {"RuleName": rule["RuleName"].replace("-", "_")},  # IoT knows no hyphen
     ),
     "AWS::Kinesis::Stream": Type(  # moto's own gives an on-demand stream one shard
@@ -115,8 +115,10 @@ TYPES = {
         {"Arn": "arn:aws:kinesis:{region}:{account}:stream/{StreamName}"},
         name="Name",
         renamed={"Name": "StreamName"},
-        # Policies read the key from the properties; moto keeps every record until the run ends.
-        without_effect=("RetentionPeriodHours", "StreamEncryption"),
+        without_effect={
+            "RetentionPeriodHours": "moto keeps every record until the run ends",
+            "StreamEncryption": "nothing is encrypted; the right to its key is judged all the same",
+        },
     ),
     "AWS::KinesisFirehose::DeliveryStream": Type(
         "firehose",

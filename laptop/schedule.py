@@ -1,4 +1,7 @@
-"""EventBridge schedules at a rate of minutes, on the simulated clock."""
+"""EventBridge schedules at a rate of minutes, on the simulated clock.
+
+Not honoured: the wait before a call is tried again, and Lambda's queue of calls that nobody waits for.
+"""
 
 import json
 import re
@@ -10,8 +13,10 @@ from laptop.services import Invoke, NotHonoured, honour, iso, only
 
 SERVICE = "scheduler.amazonaws.com"
 SCHEDULE = ("FlexibleTimeWindow", "GroupName", "Name", "ScheduleExpression", "State", "Target")
-# A rate is the same in every zone.
-IGNORED = ("Description", "ScheduleExpressionTimezone")
+IGNORED = {
+    "Description": "it is for who reads the template",
+    "ScheduleExpressionTimezone": "a rate is the same in every zone",
+}
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 
 

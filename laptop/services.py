@@ -7,6 +7,7 @@ from typing import Any  # a template's properties are as mixed as JSON
 
 # Runs a function by name or ARN and raises laptop.functions.FunctionError when its handler raised.
 Invoke = Callable[[str, Any], Any]
+IGNORED = {"Tags": "a tag changes nothing that happens"}
 JAVA_TIME = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M"}
 
 
@@ -18,8 +19,7 @@ def honour(
     where: str, properties: Mapping[str, Any], imitated: Iterable[str], ignored: Iterable[str] = ()
 ) -> None:
     """Stop at a property that is neither imitated nor, for a reason given where it is listed, ignored."""
-    # A tag changes nothing that happens.
-    if unknown := properties.keys() - {*imitated, *ignored, "Tags"}:
+    if unknown := properties.keys() - {*imitated, *ignored, *IGNORED}:
         raise NotHonoured(
             f"{where} sets {', '.join(sorted(unknown))}, which the laptop's AWS does not imitate. "
             "Leave it out, or teach the laptop what it does."

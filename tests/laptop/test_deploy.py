@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,7 +14,7 @@ from moto.cloudformation import parsing
 from laptop.clock import Clock
 from laptop.cloud import Cloud
 from laptop.resources import TYPES, DeployError
-from tests.laptop.assembly import arn, function, ref, role, write_assembly
+from tests.laptop.assembly import ASSETS, arn, function, ref, role, write_assembly
 
 QUEUE = {"Type": "AWS::SQS::Queue"}
 BUCKET = {"Type": "AWS::S3::Bucket"}
@@ -30,6 +31,11 @@ def refusal(folder: Path, resources: dict[str, Any]) -> str:
     return str(error.value)
 
 
+@pytest.mark.fidelity(
+    service="CloudFormation",
+    behaviour="a stack imports what another exports",
+    source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-exports.html",
+)
 def test_stacks_deploy_in_order_of_dependency_and_import_each_other(tmp_path: Path) -> None:
     # given a stack that imports what a later one in the manifest exports
     properties = {"Name": "/lake", "Type": "String", "Value": {"Fn::ImportValue": "lake:name"}}
@@ -87,6 +93,11 @@ ONE_OF_EACH: dict[str, tuple[str, dict[str, Any]]] = {
         "Schedule": {"ScheduleExpression": "cron(0 1 * * ? *)"},
     }),
     "Job": ("Glue::Job", {"Role": arn("Role"), "Command": {"Name": "glueetl", "ScriptLocation": "s3://a/b.py"}}),
+    "Trigger": ("Glue::Trigger", {"Type": "ON_DEMAND", "Actions": [{"JobName": ref("Job")}]}),
+    "Security": ("Glue::SecurityConfiguration", {
+        "Name": "by-the-key",
+        "EncryptionConfiguration": {"S3Encryptions": [{"S3EncryptionMode": "SSE-KMS", "KmsKeyArn": "key"}]},
+    }),
     "Workgroup": ("Athena::WorkGroup", {
         "Name": "freshet",
         "RecursiveDeleteOption": True,
@@ -153,6 +164,21 @@ ONE_OF_EACH: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.fidelity(
+    service="CloudFormation",
+    behaviour="a resource is made of its properties by its service's API",
+    source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-template-resource-type-ref.html",
+    falls_short=(
+        "Ref and Fn::GetAtt answer what laptop/resources.py lists and moto knows; any other attribute "
+        "stops the deployment"
+    ),
+)
+@pytest.mark.fidelity(
+    service="Kinesis",
+    behaviour="an on-demand stream begins with four shards",
+    source="recorded by the project, no public source found",
+    falls_short="it never has more",
+)
 def test_types_that_moto_lacks_are_created_with_what_the_template_says(tmp_path: Path) -> None:
     # given one resource of every type that is created here
     resources = {
@@ -174,6 +200,10 @@ def test_types_that_moto_lacks_are_created_with_what_the_template_says(tmp_path:
         crawler = glue.get_crawler(Name=made["Crawler"])["Crawler"]
         assert crawler["Schedule"]["ScheduleExpression"] == "cron(0 1 * * ? *)"
         assert glue.get_job(JobName=made["Job"])["Job"]["Command"]["Name"] == "glueetl"
+        trigger = glue.get_trigger(Name=made["Trigger"])["Trigger"]
+        assert [action["JobName"] for action in trigger["Actions"]] == [made["Job"]]
+        security = glue.get_security_configuration(Name="by-the-key")["SecurityConfiguration"]
+        assert security["EncryptionConfiguration"]["S3Encryption"][0]["KmsKeyArn"] == "key"
         group = athena.get_work_group(WorkGroup="freshet")["WorkGroup"]
         assert group["Configuration"]["BytesScannedCutoffPerQuery"] == 10_000_000
         assert athena.get_named_query(NamedQueryId=made["Saved"])["NamedQuery"]["QueryString"] == "select 1"
@@ -243,6 +273,11 @@ def test_a_resource_that_does_not_exist_afterwards_stops_the_deploy(tmp_path: Pa
     assert "resource Topic (AWS::SNS::Topic) does not exist after the deploy" in sentence
 
 
+@pytest.mark.fidelity(
+    service="CloudFormation",
+    behaviour="a resource whose condition is false is not made",
+    source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/conditions-section-structure.html",
+)
 def test_what_a_false_condition_or_the_cdk_leaves_out_need_not_exist(tmp_path: Path) -> None:
     template = {
         "Conditions": {"Never": {"Fn::Equals": [ref("AWS::Region"), "eu-central-1"]}},
@@ -256,11 +291,52 @@ def test_what_a_false_condition_or_the_cdk_leaves_out_need_not_exist(tmp_path: P
         assert cloud.resources == {}
 
 
+@pytest.mark.fidelity(
+    service="CloudFormation",
+    behaviour="a FIFO queue's generated name ends in `.fifo`",
+    source="https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues.html",
+)
 def test_a_fifo_queue_without_a_name_gets_one_that_ends_in_fifo(tmp_path: Path) -> None:
     with Cloud(Clock(0)) as cloud:
         changes = {"Type": "AWS::SQS::Queue", "Properties": {"FifoQueue": True}}
         cloud.deploy(write_assembly(tmp_path, {"Pipeline": {"Changes": changes}}))
         assert deployed(cloud, "Pipeline", "Changes").physical_id.endswith(".fifo")
+
+
+@pytest.mark.fidelity(
+    service="CloudFormation",
+    behaviour="a log group's Arn ends in `:*`",
+    source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-logs-loggroup.html",
+)
+@pytest.mark.fidelity(
+    service="CloudFormation",
+    behaviour="a layer's Ref is the ARN of its version",
+    source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-lambda-layerversion.html",
+    falls_short="its name is generated, whatever LayerName says",
+)
+def test_references_answer_as_cloudformation_does(tmp_path: Path) -> None:
+    # given a log group whose Arn and a layer whose Ref is kept in a parameter
+    content = {"S3Bucket": {"Fn::Sub": ASSETS}, "S3Key": "code.zip"}
+    answers = {"LogArn": arn("Log"), "LayerRef": ref("Layer")}
+    resources = {
+        "Log": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "readings"}},
+        "Layer": {
+            "Type": "AWS::Lambda::LayerVersion",
+            "Properties": {"Content": content},
+        },
+        **{
+            name: {
+                "Type": "AWS::SSM::Parameter",
+                "Properties": {"Name": f"/{name}", "Type": "String", "Value": value},
+            }
+            for name, value in answers.items()
+        },
+    }
+    with Cloud(Clock(0)) as cloud:
+        cloud.deploy(write_assembly(tmp_path, {"Lake": resources}, code={"a.py": ""}))
+        kept = {name: deployed(cloud, "Lake", name).properties["Value"] for name in answers}
+    assert kept["LogArn"] == "arn:aws:logs:us-east-1:123456789012:log-group:readings:*"
+    assert re.fullmatch(r"arn:aws:lambda:us-east-1:123456789012:layer:[\w-]+:1", kept["LayerRef"])
 
 
 def test_the_region_is_the_one_that_the_stacks_are_bound_to(tmp_path: Path) -> None:
@@ -298,6 +374,12 @@ def test_no_credential_of_the_user_is_there_and_all_are_back_afterwards() -> Non
         assert {key: os.environ[key] for key in mine} == mine
 
 
+@pytest.mark.fidelity(
+    service="Kinesis",
+    behaviour="a record carries the time at which the stream took it",
+    source="https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Record.html",
+    falls_short="exactly, where AWS says approximately",
+)
 def test_time_in_the_cloud_is_the_clocks(tmp_path: Path) -> None:
     clock = Clock(1_700_000_000.0)
     with Cloud(clock) as cloud:
@@ -312,6 +394,16 @@ def test_time_in_the_cloud_is_the_clocks(tmp_path: Path) -> None:
         assert record["ApproximateArrivalTimestamp"].timestamp() == 1_700_000_060.5
 
 
+@pytest.mark.fidelity(
+    service="Kinesis",
+    behaviour="a split shard keeps its records, its children take the new ones",
+    source="https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html",
+)
+@pytest.mark.fidelity(
+    service="Kinesis",
+    behaviour="a closed shard that was read to its end has no next iterator",
+    source="https://docs.aws.amazon.com/streams/latest/dev/developing-consumers-with-sdk.html",
+)
 def test_a_split_shard_keeps_its_records_and_ends(tmp_path: Path) -> None:
     one = {"Type": "AWS::Kinesis::Stream", "Properties": {"ShardCount": 1}}
     with Cloud(Clock(0)) as cloud:

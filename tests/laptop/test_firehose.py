@@ -126,6 +126,18 @@ def ok(data: bytes) -> dict[str, str]:
 # Delivery
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="JSON becomes Parquet by the columns of a Glue table, compressed by Snappy",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/record-format-conversion.html",
+    falls_short="the object has no `Content-Encoding`",
+)
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="an object is named by stream, version, time and a random part",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html",
+    falls_short="the version is always 1",
+)
 def test_direct_puts_become_parquet_by_the_tables_types(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud)
@@ -149,6 +161,12 @@ def test_direct_puts_become_parquet_by_the_tables_types(cloud: SmallCloud) -> No
     ]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="an object goes when its buffer's time has passed",
+    source="https://docs.aws.amazon.com/firehose/latest/APIReference/API_BufferingHints.html",
+    falls_short="AWS takes the time and the size as hints",
+)
 def test_object_goes_when_its_oldest_record_has_waited(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud)
@@ -162,6 +180,12 @@ def test_object_goes_when_its_oldest_record_has_waited(cloud: SmallCloud) -> Non
     assert list(rows(cloud).values()) == [["a", "b"]]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="an object goes when its buffer is full",
+    source="https://docs.aws.amazon.com/firehose/latest/APIReference/API_BufferingHints.html",
+    falls_short="AWS takes the time and the size as hints",
+)
 def test_object_goes_when_it_is_large_enough(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud)
@@ -191,6 +215,12 @@ def test_record_that_arrives_after_the_buffers_time_is_not_in_its_object(cloud: 
     ]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a prefix's time is the arrival of the object's oldest record, in UTC",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html",
+    falls_short="quoted letters and most of Java's other patterns are refused",
+)
 def test_object_stands_under_the_arrival_hour_of_its_oldest_record(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud)
@@ -204,6 +234,11 @@ def test_object_stands_under_the_arrival_hour_of_its_oldest_record(cloud: SmallC
     assert [key[:24] for key in rows(cloud)] == ["events/dt=2026-01-05-10/"]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a prefix without a time gets `yyyy/MM/dd/HH/` appended",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html",
+)
 def test_prefix_without_a_time_gets_firehoses_own(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud, Prefix="events/")
@@ -214,6 +249,11 @@ def test_prefix_without_a_time_gets_firehoses_own(cloud: SmallCloud) -> None:
     assert [key[:21] for key in rows(cloud)] == ["events/2026/01/05/10/"]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a record may hold several JSON objects, one after another",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/record-format-conversion.html",
+)
 def test_one_record_may_hold_several_objects(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud)
@@ -224,6 +264,19 @@ def test_one_record_may_hold_several_objects(cloud: SmallCloud) -> None:
     assert list(rows(cloud).values()) == [["a", "b", "c", "d", "e"]]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour=(
+        "a record that cannot be converted is one line under `format-conversion-failed`; the others go on"
+    ),
+    source="https://docs.aws.amazon.com/firehose/latest/dev/record-format-conversion.html",
+    falls_short="the message is the laptop's own; of the table `roleARN` stands for `catalogArn`",
+)
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="its code is DataFormatConversion.ParseError or .MalformedData",
+    source="https://github.com/floci-io/floci/blob/main/docs/services/firehose.md",
+)
 def test_bad_record_stands_among_the_errors_and_stops_no_other(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud)
@@ -258,6 +311,11 @@ def test_bad_record_stands_among_the_errors_and_stops_no_other(cloud: SmallCloud
     assert unparsed["arrivalTimestamp"] == (TEN + 1) * 1000
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="an error prefix's time is the arrival of the oldest record under it",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html",
+)
 def test_errors_stand_under_the_arrival_hour_of_the_oldest_of_them(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud)
@@ -281,6 +339,12 @@ def test_nothing_is_written_for_a_batch_that_is_all_bad_but_its_errors(cloud: Sm
     assert [key.split("/")[0] for key in cloud.objects("lake")] == ["errors"]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="objects are written with the stream's role",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html",
+    falls_short="a refusal stops the run, where AWS tries again for hours",
+)
 def test_objects_are_written_with_the_streams_role(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud, denied="s3:PutObject")
@@ -293,6 +357,11 @@ def test_objects_are_written_with_the_streams_role(cloud: SmallCloud) -> None:
 # Puts
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a put takes 500 records, 4 MiB in all, 1,024,000 bytes each",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/limits.html",
+)
 def test_call_takes_500_records_and_4_mebibytes(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud)
@@ -305,6 +374,11 @@ def test_call_takes_500_records_and_4_mebibytes(cloud: SmallCloud) -> None:
     assert [len(sensors) for sensors in rows(cloud).values()] == [500]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a stream that reads from Kinesis takes no puts",
+    source="https://github.com/radkawar/stackd/blob/9dc356f5e5cc49d2d334178a09c1398dd1c62617/docs/firehose.md",
+)
 def test_stream_that_reads_from_kinesis_takes_no_puts(cloud: SmallCloud) -> None:
     delivering(cloud, source=cloud.stream("events"))
     with pytest.raises(ClientError, match="reads from Kinesis"):
@@ -314,6 +388,11 @@ def test_stream_that_reads_from_kinesis_takes_no_puts(cloud: SmallCloud) -> None
 # From Kinesis
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a Kinesis stream is read from its end at the creation on",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/writing-with-kinesis-streams.html",
+)
 def test_stream_is_read_from_its_end_at_the_deployment(cloud: SmallCloud) -> None:
     # given
     source = cloud.stream("events")
@@ -326,6 +405,11 @@ def test_stream_is_read_from_its_end_at_the_deployment(cloud: SmallCloud) -> Non
     assert list(rows(cloud).values()) == [["after"]]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a conversion's error names the sequence number of a record from Kinesis",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/record-format-conversion.html",
+)
 def test_conversion_error_names_the_record_in_the_stream(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud, source=cloud.stream("events"))
@@ -360,6 +444,12 @@ def test_transform_does_not_run_inside_the_put(cloud: SmallCloud) -> None:
     assert seen
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a transform's event says of each record from Kinesis where it stood",
+    source="https://github.com/aws/aws-lambda-go/blob/main/events/testdata/kinesis-firehose-event.json",
+    falls_short="record ids are numbers from 0; `subsequenceNumber` is empty, as no record is aggregated",
+)
 def test_transform_event_is_shaped_as_firehoses(cloud: SmallCloud) -> None:
     # given
     events: list[dict[str, Any]] = []
@@ -399,6 +489,12 @@ def test_transform_event_is_shaped_as_firehoses(cloud: SmallCloud) -> None:
     }
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a transform has a buffer of its own, by size and by time, before the delivery's",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/data-transformation.html",
+    falls_short="AWS takes the time and the size as hints",
+)
 def test_transform_runs_by_its_own_buffer_then_delivery_by_its_own(cloud: SmallCloud) -> None:
     # given
     sizes: list[int] = []
@@ -425,6 +521,35 @@ def test_transform_runs_by_its_own_buffer_then_delivery_by_its_own(cloud: SmallC
     assert [len(sensors) for sensors in rows(cloud).values()] == [4]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a transform's buffer has 1 MiB, a delivery's 300 s, unless told otherwise",
+    source="https://github.com/radkawar/stackd/blob/9dc356f5e5cc49d2d334178a09c1398dd1c62617/docs/firehose.md",
+    falls_short="of a delivery's 128 MiB no test is made",
+)
+def test_buffers_have_firehoses_sizes_and_times_unless_told_otherwise(cloud: SmallCloud) -> None:
+    # given
+    transform = FailingAtFirst(0)
+    firehose = delivering(cloud, transform=transform, BufferingHints={})
+    # when: a mebibyte is not full at a million bytes
+    put(cloud, *[reading("x" * 500_000)] * 2)
+    firehose.pump(cloud.clock.now)
+    assert transform.events == []
+    put(cloud, reading("x" * 50_000))
+    firehose.pump(cloud.clock.now)
+    assert len(transform.events) == 1
+    # then: five minutes from there
+    firehose.pump(cloud.wait(299))
+    assert rows(cloud) == {}
+    firehose.pump(cloud.wait(1))
+    assert [len(sensors) for sensors in rows(cloud).values()] == [3]
+
+
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="what is transformed waits for the delivery's buffer after that",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/data-transformation.html",
+)
 def test_delivery_waits_from_the_transform_on(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud, transform=answering(lambda _, data: ok(data.encode())))
@@ -437,6 +562,11 @@ def test_delivery_waits_from_the_transform_on(cloud: SmallCloud) -> None:
     assert list(rows(cloud).values()) == [["a"]]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a transform does not change the arrival that a prefix is made of",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html",
+)
 def test_prefix_has_the_arrival_hour_not_the_hour_of_the_transform(cloud: SmallCloud) -> None:
     # given
     firehose = delivering(cloud, transform=answering(lambda _, data: ok(data.encode())))
@@ -449,6 +579,13 @@ def test_prefix_has_the_arrival_hour_not_the_hour_of_the_transform(cloud: SmallC
     assert [key[:24] for key in rows(cloud)] == ["events/dt=2026-01-05-10/"]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour=(
+        "`Ok` is delivered, `Dropped` leaves nothing, `ProcessingFailed` is a line under `processing-failed`"
+    ),
+    source="https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-status-model.html",
+)
 def test_transform_decides_for_each_record(cloud: SmallCloud) -> None:
     # given
     def decide(_: str, data: str) -> dict[str, str]:
@@ -470,7 +607,7 @@ def test_transform_decides_for_each_record(cloud: SmallCloud) -> None:
         "errorMessage": "ProcessingFailed status set for record",
         "attemptEndingTimestamp": TEN * 1000,
         "rawData": base64.b64encode(b"fail").decode(),
-        "lambdaArn": "arn:aws:lambda:us-east-1:123456789012:function:transform",
+        "lambdaARN": "arn:aws:lambda:us-east-1:123456789012:function:transform",
     }
 
 
@@ -479,24 +616,40 @@ class FailingAtFirst:
 
     def __init__(self, times: int) -> None:
         self._left = times
+        self.events: list[dict[str, Any]] = []
 
     def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
+        self.events.append(event)
         self._left -= 1
         if self._left >= 0:
             raise ConnectionError("away")
         return answering(lambda _, data: ok(data.encode()))(event)
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a transform that fails is tried three times more",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html",
+    falls_short="at once; the page names time-outs and the limit on invocations, not errors",
+)
 def test_transform_that_fails_thrice_is_asked_once_more(cloud: SmallCloud) -> None:
     # given
-    firehose = delivering(cloud, transform=FailingAtFirst(3))
+    transform = FailingAtFirst(3)
+    firehose = delivering(cloud, transform=transform)
     put(cloud, reading("a"))
     # when
     firehose.drain()
     # then
     assert list(rows(cloud).values()) == [["a"]]
+    assert len({event["invocationId"] for event in transform.events}) == 4
+    assert len({event["records"][0]["recordId"] for event in transform.events}) == 1
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="after NumberOfRetries the batch is set aside, each record as `Lambda.FunctionError`",
+    source="https://github.com/radkawar/stackd/blob/9dc356f5e5cc49d2d334178a09c1398dd1c62617/docs/firehose.md",
+)
 @pytest.mark.parametrize(("parameters", "tries"), [({}, 4), ({"NumberOfRetries": "1"}, 2)])
 def test_batch_is_set_aside_after_the_last_retry(
     cloud: SmallCloud, parameters: dict[str, str], tries: int
@@ -513,6 +666,12 @@ def test_batch_is_set_aside_after_the_last_retry(
     assert {(one["attemptsMade"], one["errorCode"]) for one in failed} == {(tries, "Lambda.FunctionError")}
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a record whose id is missing, or answered twice, fails alone",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-logs.html",
+    falls_short="AWS's messages are longer",
+)
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
@@ -538,6 +697,12 @@ def test_record_without_one_answer_fails_alone(
     ]
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="an unknown result or wrong base64 fails the batch as `Lambda.FunctionError`",
+    source="https://github.com/radkawar/stackd/blob/9dc356f5e5cc49d2d334178a09c1398dd1c62617/docs/firehose.md",
+    falls_short="it is asked for again first; another emulator's authors found AWS to take it as final",
+)
 @pytest.mark.parametrize(
     "result",
     [{"result": "Perhaps", "data": "e30="}, {"result": "Ok", "data": "e30=!"}, {"result": "Ok"}, {}],
@@ -555,6 +720,12 @@ def test_answer_that_cannot_be_read_is_a_failure(cloud: SmallCloud, result: dict
 # What is refused
 
 
+@pytest.mark.fidelity(
+    service="Firehose",
+    behaviour="a transform is invoked with the stream's role",
+    source="https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html",
+    falls_short="judged once, at the deployment; AWS judges each invocation",
+)
 def test_stream_whose_role_may_not_invoke_the_transform_is_refused(cloud: SmallCloud) -> None:
     with pytest.raises(ClientError, match="lambda:InvokeFunction"):
         delivering(cloud, transform=answering(lambda *_: ok(b"{}")), denied="lambda:InvokeFunction")

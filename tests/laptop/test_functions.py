@@ -92,6 +92,18 @@ def work(handler: str = "handler", **more: Any) -> dict[str, Any]:
     return function(handler=f"lambdas.work.{handler}", **more)
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour="a function sees its own variables beside those that Lambda sets, in UTC",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html",
+    falls_short="those that name hosts, traces and credentials are left out",
+)
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour="its context has its name and the milliseconds that are left",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/python-context.html",
+    falls_short="they pass by the real clock, and nothing ends at zero",
+)
 def test_a_function_runs_in_what_was_deployed_and_nothing_of_it_stays(deploy: Callable[..., Any]) -> None:
     # given a function with an environment
     variables = {"Variables": {"BUCKET": ref("Bucket"), "LEVEL": "7"}}
@@ -107,7 +119,8 @@ def test_a_function_runs_in_what_was_deployed_and_nothing_of_it_stays(deploy: Ca
     seen = answer["environment"]
     assert (seen["BUCKET"], seen["LEVEL"]) == (ids["Bucket"], "7")
     assert (seen["AWS_LAMBDA_FUNCTION_NAME"], seen["AWS_REGION"]) == (ids["Work"], "us-east-1")
-    assert seen["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "512"
+    assert (seen["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"], seen["TZ"]) == ("512", ":UTC")
+    assert (seen["_HANDLER"], seen["AWS_EXECUTION_ENV"]) == ("lambdas.work.handler", "AWS_Lambda_python3.13")
     assert not {"HOME", "PYTEST_CURRENT_TEST"} & set(seen)
     # and what it prints is in the log, and the process is as before
     assert log.getvalue() == "worked 1\n"
@@ -115,6 +128,12 @@ def test_a_function_runs_in_what_was_deployed_and_nothing_of_it_stays(deploy: Ca
     assert not {name for name in set(sys.modules) - modules if name.startswith("lambdas")}
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour="a warm environment keeps what a module holds; each function has its own",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html",
+    falls_short="one for each function, which ends only when a test says so",
+)
 def test_a_warm_container_keeps_its_globals_and_a_forgotten_one_does_not(deploy: Callable[..., Any]) -> None:
     functions, _, ids = deploy(Work=work(), Other=work())
     counts = [functions.invoke(ids["Work"], {})["seen"] for _ in range(2)]
@@ -126,6 +145,12 @@ def test_a_warm_container_keeps_its_globals_and_a_forgotten_one_does_not(deploy:
     assert functions.invoke(ids["Other"], {})["seen"] == [1, 2]
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour="a function is invoked by name, ARN or ARN with an alias",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html",
+    falls_short="every alias and version is $LATEST",
+)
 @pytest.mark.parametrize("qualifier", ["", ":live"])
 def test_a_function_is_found_by_name_and_by_arn(deploy: Callable[..., Any], qualifier: str) -> None:
     functions, _, ids = deploy(Work=work())
@@ -139,6 +164,11 @@ def test_a_function_that_was_not_deployed_is_refused(deploy: Callable[..., Any])
         functions.invoke("nothing", {})
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour="an exception is answered with its type, message and trace",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html",
+)
 def test_an_exception_becomes_a_failed_invocation(deploy: Callable[..., Any]) -> None:
     functions, log, ids = deploy(Work=work("breaks"))
     with pytest.raises(FunctionError) as error:
@@ -148,6 +178,14 @@ def test_an_exception_becomes_a_failed_invocation(deploy: Callable[..., Any]) ->
     assert "ValueError: no rows" in log.getvalue()
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour=(
+        "what cannot be imported is Runtime.ImportModuleError, an answer that is no JSON Runtime.MarshalError"
+    ),
+    source="https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html",
+    falls_short="Runtime.HandlerNotFound is on no page that was found",
+)
 @pytest.mark.parametrize(
     ("handler", "kind", "sentence"),
     [
@@ -167,6 +205,12 @@ def test_what_lambda_could_not_run_fails(
     assert error.value.kind == kind
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour="a request and an answer have 6 MB at most",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html",
+    falls_short="that the answer may have 100 bytes more is recorded by the project alone",
+)
 def test_six_megabytes_are_the_limit_both_ways(deploy: Callable[..., Any]) -> None:
     functions, _, ids = deploy(Work=work("large"))
     six = 6 * 1024 * 1024
@@ -177,6 +221,11 @@ def test_six_megabytes_are_the_limit_both_ways(deploy: Callable[..., Any]) -> No
         functions.invoke(ids["Work"], {"size": six + 99})
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour="a function calls AWS with the rights of its role",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html",
+)
 def test_a_function_acts_under_its_role(deploy: Callable[..., Any]) -> None:
     variables = {"Variables": {"BUCKET": ref("Bucket")}}
     may = allow("s3:GetObject", on={"Fn::Sub": "${Bucket.Arn}/*"})
@@ -192,6 +241,12 @@ def test_a_function_acts_under_its_role(deploy: Callable[..., Any]) -> None:
         functions.invoke(ids["Reads"], {"more": True})
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour="a function's log is written with its role",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html",
+    falls_short="the run stops, where AWS loses the log and says nothing",
+)
 def test_a_function_whose_role_may_not_write_its_log_is_refused(deploy: Callable[..., Any]) -> None:
     silent = role()
     silent["Properties"]["Policies"][0]["PolicyDocument"]["Statement"] = [allow("s3:*", on=arn("Bucket"))]
@@ -200,6 +255,11 @@ def test_a_function_whose_role_may_not_write_its_log_is_refused(deploy: Callable
         functions.invoke(ids["Work"], {})
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour="a function's role has to trust Lambda",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html",
+)
 def test_a_function_whose_role_lambda_may_not_assume_is_refused(deploy: Callable[..., Any]) -> None:
     functions, _, ids = deploy(Foreign=role(service="iot.amazonaws.com"), Work=work(role="Foreign"))
     with pytest.raises(PolicyError, match=r"does not let lambda.amazonaws.com assume it"):

@@ -82,6 +82,15 @@ def reporting(*identifiers: object, name: str = "itemIdentifier") -> dict[str, A
 # From Kinesis
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour=(
+        "an event holds one shard's records: data in base64, arrival in seconds, `eventID` of shard and "
+        "number"
+    ),
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html",
+    falls_short="sequence numbers are 1, 2, 3 …, not of 56 digits",
+)
 def test_event_is_shaped_as_lambdas(cloud: SmallCloud) -> None:
     # given
     seen = Seen()
@@ -117,6 +126,12 @@ def test_event_is_shaped_as_lambdas(cloud: SmallCloud) -> None:
     ]
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="TRIM_HORIZON begins with the oldest record of the stream",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html",
+    falls_short="LATEST and AT_TIMESTAMP are refused",
+)
 def test_record_from_before_the_mapping_is_read(cloud: SmallCloud) -> None:
     # given
     seen = Seen()
@@ -128,6 +143,12 @@ def test_record_from_before_the_mapping_is_read(cloud: SmallCloud) -> None:
     assert seen.handled == ["early"]
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="a batch goes at its size or at the end of its window",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html",
+    falls_short="the window begins with its oldest record; AWS's when the invocation before it ends",
+)
 def test_batch_goes_when_it_is_full_or_its_oldest_record_has_waited(cloud: SmallCloud) -> None:
     # given
     seen = Seen()
@@ -142,6 +163,22 @@ def test_batch_goes_when_it_is_full_or_its_oldest_record_has_waited(cloud: Small
     assert seen.batches == [["a", "b", "c"], ["d", "e"]]
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="a batch has 100 records unless the mapping says otherwise",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html",
+)
+def test_batch_has_a_hundred_records_unless_the_mapping_says_otherwise(cloud: SmallCloud) -> None:
+    # given
+    seen = Seen()
+    mappings = mapped(cloud, cloud.stream("events"), seen)
+    put(cloud, *map(str, range(101)))
+    # when
+    mappings.pump(cloud.clock.now)
+    # then
+    assert [len(batch) for batch in seen.batches] == [100, 1]
+
+
 def test_drain_waits_for_no_window(cloud: SmallCloud) -> None:
     # given
     seen = Seen()
@@ -151,6 +188,12 @@ def test_drain_waits_for_no_window(cloud: SmallCloud) -> None:
     assert (mappings.drain(), mappings.drain(), seen.batches) == (1, 0, [["a"]])
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="a batch goes at 6 MB, whatever its window",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html",
+    falls_short="1,024 bytes are taken for what is around a record's data; AWS does not say",
+)
 def test_batch_holds_six_megabytes_of_payload(cloud: SmallCloud) -> None:
     # given
     seen = Seen()
@@ -162,6 +205,11 @@ def test_batch_holds_six_megabytes_of_payload(cloud: SmallCloud) -> None:
     assert [len(batch) for batch in seen.batches] == [4, 4]
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="a batch is cut so that its request is no longer than 6 MB",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html",
+)
 def test_request_of_many_small_records_is_no_longer_than_lambda_takes(cloud: SmallCloud) -> None:
     # given
     seen = Seen()
@@ -174,6 +222,11 @@ def test_request_of_many_small_records_is_no_longer_than_lambda_takes(cloud: Sma
     assert len(seen.handled) == 10_000
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="after a partial failure everything from the lowest returned number is tried again",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html",
+)
 def test_partial_failure_is_retried_from_the_lowest_number(cloud: SmallCloud) -> None:
     # given
     answers = [reporting("11", "9"), None]
@@ -186,6 +239,11 @@ def test_partial_failure_is_retried_from_the_lowest_number(cloud: SmallCloud) ->
     assert seen.batches == [list("abcdefghijkl"), list("ijkl")]
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="an empty or null answer or list is success",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html",
+)
 @pytest.mark.parametrize("answer", [None, {}, {"batchItemFailures": []}, {"batchItemFailures": None}])
 def test_empty_answer_is_success(cloud: SmallCloud, answer: Any) -> None:
     # given
@@ -198,6 +256,12 @@ def test_empty_answer_is_success(cloud: SmallCloud, answer: Any) -> None:
     assert seen.batches == [["a", "b"]]
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="an empty, null or wrongly named identifier fails the whole batch",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html",
+    falls_short="so do a number that is not in the batch, a text and a list, of which AWS says nothing",
+)
 @pytest.mark.parametrize(
     "answer", [reporting("99"), reporting(""), reporting(None), reporting("2", name="itemId"), "done", ["2"]]
 )
@@ -213,6 +277,11 @@ def test_unreadable_answer_fails_the_whole_batch(cloud: SmallCloud, answer: Any)
     assert seen.batches == [["a", "b", "c"]] * 2
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="without ReportBatchItemFailures an answer means nothing",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html",
+)
 def test_answer_means_nothing_to_a_mapping_that_asks_for_none(cloud: SmallCloud) -> None:
     # given
     seen = Seen(lambda _: reporting("1"))
@@ -224,6 +293,12 @@ def test_answer_means_nothing_to_a_mapping_that_asks_for_none(cloud: SmallCloud)
     assert seen.batches == [["a"]]
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="a function's error halves the batch, which spends no retry",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html",
+    falls_short="where an odd batch is cut, AWS does not say",
+)
 def test_poison_is_alone_after_bisecting_and_all_others_pass(cloud: SmallCloud) -> None:
     # given
     failures = cloud.bucket("failed")
@@ -247,6 +322,12 @@ def test_poison_is_alone_after_bisecting_and_all_others_pass(cloud: SmallCloud) 
     assert document["KinesisBatchInfo"]["batchSize"] == 1
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="with bisecting, a partial failure cuts the batch at the returned number",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html",
+    falls_short="that this spends no retry is said of errors only",
+)
 @pytest.mark.parametrize(
     ("bisects", "batches"), [(True, [["a", "b", "c"], ["b", "c"]]), (False, [["a", "b", "c"]])]
 )
@@ -264,6 +345,14 @@ def test_bisecting_at_a_returned_number_spends_no_retry(
     assert seen.batches == batches
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour=(
+        "after the last retry a batch lands in S3 with its payload, under a key of mapping, shard and "
+        "time, and the shard goes on"
+    ),
+    source="https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html",
+)
 def test_given_up_batch_lands_in_s3_with_its_payload_and_the_shard_goes_on(cloud: SmallCloud) -> None:
     # given
     failures = {"OnFailure": {"Destination": cloud.bucket("failed")}}
@@ -304,6 +393,12 @@ def test_given_up_batch_lands_in_s3_with_its_payload_and_the_shard_goes_on(cloud
     }
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="a record older than MaximumRecordAgeInSeconds is given up",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html",
+    falls_short="that the document then has no `responseContext` is taken from no page",
+)
 def test_record_older_than_the_limit_is_set_aside_unseen(cloud: SmallCloud) -> None:
     # given
     failures = {"OnFailure": {"Destination": cloud.bucket("failed")}}
@@ -324,6 +419,11 @@ def test_record_older_than_the_limit_is_set_aside_unseen(cloud: SmallCloud) -> N
     assert "responseContext" not in document
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="what is given up is written with the function's role",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html",
+)
 def test_failures_are_written_with_the_functions_role(cloud: SmallCloud) -> None:
     # given
     failures = {"OnFailure": {"Destination": cloud.bucket("failed")}}
@@ -336,6 +436,12 @@ def test_failures_are_written_with_the_functions_role(cloud: SmallCloud) -> None
         mappings.pump(cloud.clock.now)
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="a split shard's children are read after it is drained",
+    source="https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html",
+    falls_short="the page says it of consumers that keep the order; of Lambda none does",
+)
 def test_children_are_read_after_their_parent_is_drained(cloud: SmallCloud) -> None:
     # given
     seen = Seen()
@@ -352,6 +458,12 @@ def test_children_are_read_after_their_parent_is_drained(cloud: SmallCloud) -> N
     assert seen.batches == [["parent"], ["child", "child"]]
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="a merged shard is read after both its parents are drained",
+    source="https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html",
+    falls_short="the page says it of consumers that keep the order; of Lambda none does",
+)
 def test_merged_child_is_read_after_both_its_parents_are_drained(cloud: SmallCloud) -> None:
     # given: keys a and b hash to the first and the second half
     seen = Seen()
@@ -369,6 +481,11 @@ def test_merged_child_is_read_after_both_its_parents_are_drained(cloud: SmallClo
     assert seen.batches == [["first", "first"], ["second"], ["child", "child"]]
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="several mappings read one stream, each at its own place",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html",
+)
 def test_each_mapping_has_its_own_checkpoints(cloud: SmallCloud) -> None:
     # given
     first, second = Seen(), Seen()
@@ -384,6 +501,11 @@ def test_each_mapping_has_its_own_checkpoints(cloud: SmallCloud) -> None:
     assert (fast.pump(cloud.clock.now), slow.pump(cloud.clock.now)) == (1, 2)
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="a disabled mapping reads nothing",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html",
+)
 def test_disabled_mapping_reads_nothing(cloud: SmallCloud) -> None:
     # given
     mappings = mapped(cloud, cloud.stream("events"), Seen(), Enabled=False)
@@ -417,12 +539,23 @@ def test_source_that_is_not_imitated_is_named(cloud: SmallCloud) -> None:
         mapped(cloud, "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/1", Seen())
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="the stream is read with the function's role",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html",
+    falls_short="judged once, when the mapping begins",
+)
 def test_role_that_may_not_read_the_stream_stops_the_mapping(cloud: SmallCloud) -> None:
     source = cloud.stream("events")
     with pytest.raises(ClientError, match="kinesis:GetRecords"):
         mapped(cloud, source, Seen(), role={"denied": "kinesis:GetRecords"})
 
 
+@pytest.mark.fidelity(
+    service="Kinesis to Lambda",
+    behaviour="the function's role has to trust Lambda",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html",
+)
 def test_role_that_does_not_trust_lambda_stops_the_mapping(cloud: SmallCloud) -> None:
     source = cloud.stream("events")
     with pytest.raises(PolicyError, match=r"lambda\.amazonaws\.com"):
@@ -432,6 +565,12 @@ def test_role_that_does_not_trust_lambda_stops_the_mapping(cloud: SmallCloud) ->
 # The producer
 
 
+@pytest.mark.fidelity(
+    service="Kinesis",
+    behaviour="a record has 1 MiB at most, its partition key included",
+    source="https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html",
+    falls_short="the setting that raises the limit is not read",
+)
 def test_producer_refuses_a_record_longer_than_kinesis_takes(cloud: SmallCloud) -> None:
     cloud.stream("events")
     with pytest.raises(ValueError, match=r"1,048,577 bytes.*Split or shorten"):
@@ -483,6 +622,11 @@ def failed_bodies(*bodies: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return handler
 
 
+@pytest.mark.fidelity(
+    service="SQS to Lambda",
+    behaviour="an event holds messages with their group, deduplication id, times and count of receives",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html",
+)
 def test_queue_event_is_shaped_as_lambdas(cloud: SmallCloud, queue: str) -> None:
     # given
     seen = Seen()
@@ -521,6 +665,12 @@ def test_queue_event_is_shaped_as_lambdas(cloud: SmallCloud, queue: str) -> None
     assert waiting(cloud, "changes.fifo") == []
 
 
+@pytest.mark.fidelity(
+    service="SQS to Lambda",
+    behaviour="a failed message holds up its group until it is visible again, and no other group",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html",
+    falls_short="one batch at a time, where AWS has one for each group",
+)
 def test_failed_message_holds_its_group_until_its_visibility_timeout(cloud: SmallCloud, queue: str) -> None:
     # given
     works = [False]
@@ -545,6 +695,11 @@ def test_failed_message_holds_its_group_until_its_visibility_timeout(cloud: Smal
     assert seen.events[2]["Records"][0]["attributes"]["ApproximateReceiveCount"] == "2"
 
 
+@pytest.mark.fidelity(
+    service="SQS to Lambda",
+    behaviour="only the messages that a function reports come again",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html",
+)
 def test_only_reported_messages_come_again(cloud: SmallCloud, queue: str) -> None:
     # given
     seen: list[list[str]] = []
@@ -562,6 +717,11 @@ def test_only_reported_messages_come_again(cloud: SmallCloud, queue: str) -> Non
     assert seen == [["a1", "b1", "c1"], ["b1"]]
 
 
+@pytest.mark.fidelity(
+    service="SQS to Lambda",
+    behaviour="an identifier that is empty, unknown or wrongly named brings all messages again",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html",
+)
 @pytest.mark.parametrize("answer", [reporting("unknown"), reporting(""), reporting("x", name="itemId")])
 def test_unreadable_answer_brings_all_messages_again(cloud: SmallCloud, queue: str, answer: Any) -> None:
     # given
@@ -576,6 +736,11 @@ def test_unreadable_answer_brings_all_messages_again(cloud: SmallCloud, queue: s
     assert seen.batches == [["a1", "b1"]] * 2
 
 
+@pytest.mark.fidelity(
+    service="SQS to Lambda",
+    behaviour="a message received maxReceiveCount times goes to the dead letters",
+    source="https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html",
+)
 def test_message_that_keeps_failing_goes_to_the_dead_letters(cloud: SmallCloud, queue: str) -> None:
     # given
     seen = Seen(failing_on("a1"))
@@ -601,13 +766,16 @@ def test_drain_ends_with_empty_queue_and_dead_letters(cloud: SmallCloud, queue: 
     assert waiting(cloud, "dead.fifo") == ["b1"]
 
 
-def test_messages_are_received_with_the_functions_role(cloud: SmallCloud, queue: str) -> None:
-    # given
-    mappings = mapped(cloud, queue, Seen(), role={"denied": "sqs:DeleteMessage"})
+@pytest.mark.fidelity(
+    service="SQS to Lambda",
+    behaviour="messages are received and deleted with the function's role",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html",
+)
+@pytest.mark.parametrize("denied", ["sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage"])
+def test_messages_are_received_with_the_functions_role(cloud: SmallCloud, queue: str, denied: str) -> None:
     send(cloud, "a1")
-    # when, then
-    with pytest.raises(ClientError, match="sqs:DeleteMessage"):
-        mappings.pump(cloud.clock.now)
+    with pytest.raises(ClientError, match=denied):
+        mapped(cloud, queue, Seen(), role={"denied": denied}).pump(cloud.clock.now)
 
 
 @pytest.mark.parametrize("name", ["plain", "endless.fifo"])

@@ -29,6 +29,11 @@ def attributes(**values: str) -> dict[str, dict[str, str]]:
     return {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
 
 
+@pytest.mark.fidelity(
+    service="SNS",
+    behaviour="a filter policy wants each of its attributes, with one of its values",
+    source="https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html",
+)
 def test_subscription_gets_what_its_filter_policy_matches(cloud: SmallCloud) -> None:
     # given
     arn = topic(cloud)
@@ -45,6 +50,12 @@ def test_subscription_gets_what_its_filter_policy_matches(cloud: SmallCloud) -> 
     assert got == [("all", "one"), ("some", "one"), ("all", "two"), ("all", "three")]
 
 
+@pytest.mark.fidelity(
+    service="SNS",
+    behaviour="a message in JSON has a text for each channel, else `default`; a subject is for e-mail",
+    source="https://docs.aws.amazon.com/sns/latest/api/API_Publish.html",
+    falls_short="a JSON object with `default` is taken so even where MessageStructure did not say it",
+)
 def test_each_channel_gets_its_own_text_and_only_an_email_its_subject(cloud: SmallCloud) -> None:
     # given
     arn = topic(cloud)
@@ -60,6 +71,11 @@ def test_each_channel_gets_its_own_text_and_only_an_email_its_subject(cloud: Sma
     ]
 
 
+@pytest.mark.fidelity(
+    service="SNS",
+    behaviour="a topic's text message begins with its display name in capitals and `> `",
+    source="https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-topic.html",
+)
 def test_text_message_begins_with_the_topics_display_name_in_capitals(cloud: SmallCloud) -> None:
     # given
     arn = topic(cloud, display_name="Freshet")
@@ -70,6 +86,11 @@ def test_text_message_begins_with_the_topics_display_name_in_capitals(cloud: Sma
     assert [message.body for message in Mailbox(cloud).collect()] == ["FRESHET> Too hot."]
 
 
+@pytest.mark.fidelity(
+    service="SNS",
+    behaviour="a text sent to a number has no display name before it",
+    source="recorded by the project, no public source found",
+)
 def test_number_without_a_topic_gets_the_bare_text(cloud: SmallCloud) -> None:
     cloud.client("sns").publish(PhoneNumber="+15555550100", Message="Too hot.")
     assert list(Mailbox(cloud).collect()) == [

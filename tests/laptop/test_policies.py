@@ -141,6 +141,15 @@ def filled(value: Any, ids: dict[str, str]) -> Any:
     return [filled(item, ids) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour="what no statement allows is refused, with the service's own code",
+    source="https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html",
+    falls_short=(
+        "the sentence is the laptop's, short of AWS's; calls that laptop/actions.py does not know stop "
+        "the run"
+    ),
+)
 def test_a_call_needs_its_action_on_its_resource(deploy: Callable[..., Account]) -> None:
     # given for each call a role with the action on that resource, and one with all others
     roles = {}
@@ -226,6 +235,38 @@ ENCRYPTED: list[tuple[str, Any, str, str, dict[str, Any], str, list[str]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour=(
+        "who puts into an encrypted stream, queue, topic or bucket needs its key, as does who reads; "
+        "kms:ViaService names the service"
+    ),
+    source="https://docs.aws.amazon.com/streams/latest/dev/permissions-user-key-KMS.html",
+    falls_short=(
+        "each call asks, where SQS, SNS and a bucket key use a data key again for a while; grants are unknown"
+    ),
+)
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour="an encrypted queue asks for GenerateDataKey and Decrypt to send, Decrypt to receive",
+    source="https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html",
+)
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour="an encrypted topic asks for GenerateDataKey and Decrypt to publish",
+    source="https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html",
+)
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour="an encrypted object asks for GenerateDataKey to put and Decrypt to get",
+    source="https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
+)
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour="an encrypted table asks its caller for Decrypt",
+    source="https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html",
+    falls_short="AWS asks for more while a table is made",
+)
 def test_a_call_on_something_encrypted_needs_the_key(deploy: Callable[..., Account]) -> None:
     # given for each call a role with the action and the key, and roles that lack one action on the key
     roles = {}
@@ -251,6 +292,11 @@ def test_a_call_on_something_encrypted_needs_the_key(deploy: Callable[..., Accou
         account.call(service, operation, **filled(parameters, account.id))
 
 
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour="who may not list a bucket gets 403 for a key that is missing, not 404",
+    source="https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html",
+)
 def test_a_missing_key_is_told_only_to_who_may_list_the_bucket(deploy: Callable[..., Account]) -> None:
     # given roles that may not list, may list this prefix, may list another one
     get = allow("s3:GetObject", on=objects())
@@ -270,6 +316,12 @@ def test_a_missing_key_is_told_only_to_who_may_list_the_bucket(deploy: Callable[
         assert [account.refusal("s3", operation, **missing)[0] for operation in operations] == codes
 
 
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour="what a resource's policy denies is denied, whatever the role may do",
+    source="https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html",
+    falls_short="what it allows beyond the role's own policies is not counted",
+)
 def test_a_bucket_policys_denial_counts_where_its_condition_holds(deploy: Callable[..., Account]) -> None:
     document = {"Version": "2012-10-17", "Statement": [DENY_PLAIN_HTTP, DENY_DELETING]}
     policy = {"Bucket": ref("Bucket"), "PolicyDocument": document}
@@ -280,6 +332,12 @@ def test_a_bucket_policys_denial_counts_where_its_condition_holds(deploy: Callab
     assert account.refusal("s3", "delete_object", **where)[1].startswith("s3:DeleteObject on ")
 
 
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour="inline, attached, managed and AWS's own policies count together",
+    source="https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html",
+    falls_short="a permissions boundary stops the run; session and organisation policies are unknown",
+)
 def test_policies_of_all_kinds_count(deploy: Callable[..., Account]) -> None:
     def policy(*statements: Any) -> dict[str, Any]:
         return {
@@ -310,6 +368,7 @@ CONDITIONS: list[tuple[dict[str, Any], bool]] = [
     ({"StringNotLike": {"cloudwatch:namespace": ["AWS/*"]}}, True),
     ({"StringEqualsIfExists": {"aws:SourceAccount": "1"}}, True),
     ({"StringEquals": {"aws:SourceAccount": "1"}}, False),
+    ({"StringNotEquals": {"aws:SourceAccount": "1"}}, True),
     ({"Null": {"aws:SourceAccount": "true"}}, True),
     ({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/Lake-*"}}, True),
     ({"ArnLike": {"aws:PrincipalArn": "arn:aws:*:role/Lake-*"}}, False),
@@ -317,6 +376,15 @@ CONDITIONS: list[tuple[dict[str, Any], bool]] = [
 ]
 
 
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour=(
+        "a condition on a missing key is false, true where it is negated or IfExists; a wildcard stays "
+        "within its part of an ARN"
+    ),
+    source="https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html",
+    falls_short="operators on dates, addresses and sets, and keys that it does not know, stop the run",
+)
 def test_conditions_hold_as_iam_says(deploy: Callable[..., Account]) -> None:
     roles = {
         f"Role{number}": role(allow("cloudwatch:PutMetricData", on="*", Condition=condition))
@@ -358,6 +426,11 @@ def test_a_call_that_is_not_known_stops(deploy: Callable[..., Account]) -> None:
     account.call("sts", "get_caller_identity")  # needs no permission
 
 
+@pytest.mark.fidelity(
+    service="IAM",
+    behaviour="a service acts as a role only where the role trusts it",
+    source="https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html",
+)
 def test_a_service_may_act_as_a_role_only_where_the_role_trusts_it(deploy: Callable[..., Account]) -> None:
     account = deploy()
     policies = account.cloud.policies

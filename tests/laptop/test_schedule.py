@@ -62,6 +62,12 @@ def scheduled(
     return Scheduler(cloud, cloud.invoke)
 
 
+@pytest.mark.fidelity(
+    service="EventBridge Scheduler",
+    behaviour="`<aws.scheduler.scheduled-time>` is the time that a call was due, in whole seconds with Z",
+    source="https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html",
+    falls_short="other attributes are refused",
+)
 def test_each_minute_is_told_its_own_time(cloud: SmallCloud) -> None:
     # given
     ticks = Ticks()
@@ -76,6 +82,12 @@ def test_each_minute_is_told_its_own_time(cloud: SmallCloud) -> None:
     assert ticks.times == ["2026-01-05T10:01:00Z", "2026-01-05T10:02:00Z", "2026-01-05T10:03:00Z"]
 
 
+@pytest.mark.fidelity(
+    service="EventBridge Scheduler",
+    behaviour="rate(n minutes) calls each n minutes",
+    source="https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html",
+    falls_short="at whole multiples of the rate; AWS counts from the creation, with the first call at once",
+)
 def test_rate_of_several_minutes(cloud: SmallCloud) -> None:
     # given
     ticks = Ticks()
@@ -87,6 +99,11 @@ def test_rate_of_several_minutes(cloud: SmallCloud) -> None:
     assert ticks.times == ["2026-01-05T10:05:00Z", "2026-01-05T10:10:00Z"]
 
 
+@pytest.mark.fidelity(
+    service="EventBridge Scheduler",
+    behaviour="a disabled schedule calls nothing",
+    source="https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html",
+)
 def test_disabled_schedule_invokes_nothing(cloud: SmallCloud) -> None:
     # given
     ticks = Ticks()
@@ -96,6 +113,11 @@ def test_disabled_schedule_invokes_nothing(cloud: SmallCloud) -> None:
     assert ticks.seen == []
 
 
+@pytest.mark.fidelity(
+    service="EventBridge Scheduler",
+    behaviour="a call older than MaximumEventAgeInSeconds is not made",
+    source="https://docs.aws.amazon.com/scheduler/latest/APIReference/API_RetryPolicy.html",
+)
 def test_call_that_is_too_old_is_left_out(cloud: SmallCloud) -> None:
     # given
     ticks = Ticks()
@@ -107,6 +129,15 @@ def test_call_that_is_too_old_is_left_out(cloud: SmallCloud) -> None:
     assert ticks.times == ["2026-01-05T10:03:00Z"]
 
 
+@pytest.mark.fidelity(
+    service="Lambda",
+    behaviour=(
+        "a function that fails without a caller who waits is tried twice more, or as its "
+        "EventInvokeConfig says"
+    ),
+    source="https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html",
+    falls_short="at once; AWS waits one minute, then two",
+)
 @pytest.mark.parametrize(("retries", "calls"), [(0, 1), (1, 2), (None, 3)])
 def test_failing_function_is_tried_again_as_its_configuration_says(
     cloud: SmallCloud, retries: int | None, calls: int
@@ -129,11 +160,22 @@ def test_retry_that_works_is_the_last(cloud: SmallCloud) -> None:
     assert (done, len(ticks.seen)) == (1, 2)
 
 
+@pytest.mark.fidelity(
+    service="EventBridge Scheduler",
+    behaviour="the function is called with the schedule's role",
+    source="https://docs.aws.amazon.com/scheduler/latest/APIReference/API_Target.html",
+    falls_short="judged once, at the deployment",
+)
 def test_role_that_may_not_invoke_the_function_stops_the_schedule(cloud: SmallCloud) -> None:
     with pytest.raises(ClientError, match="lambda:InvokeFunction"):
         scheduled(cloud, Ticks(), role={"denied": "lambda:InvokeFunction"})
 
 
+@pytest.mark.fidelity(
+    service="EventBridge Scheduler",
+    behaviour="the schedule's role has to trust the scheduler",
+    source="https://github.com/radkawar/stackd/blob/9dc356f5e5cc49d2d334178a09c1398dd1c62617/docs/scheduler.md",
+)
 def test_role_that_does_not_trust_the_scheduler_stops_the_schedule(cloud: SmallCloud) -> None:
     with pytest.raises(PolicyError, match=r"scheduler\.amazonaws\.com"):
         scheduled(cloud, Ticks(), role={"trusts": ["lambda.amazonaws.com"]})

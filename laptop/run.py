@@ -28,6 +28,7 @@ from laptop.messages import Mailbox, Message
 from laptop.resources import Resource
 from laptop.run_folder import RunFolder
 from laptop.schedule import Scheduler
+from laptop.services import utc
 from pipelines.traffic import Sent
 
 STEP = 1.0  # simulated seconds between two looks at every service; batches wait for seconds, not less
@@ -44,8 +45,23 @@ class Progress:
     """How far a run has come: told of each stage, of the clock as it goes on, of each message to a person."""
 
     stage: Callable[[str], None] = lambda _: None
-    moved: Callable[[float, float, int], None] = lambda _at, _of, _records: None
+    moved: Callable[[float, int], None] = lambda _share, _records: None
     message: Callable[[Message], None] = lambda _: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """What a run plays: the records of pipelines in the order of their sending, and their references' rows.
+
+    The services are looked at every `step` simulated seconds, in which batches gather as they do in AWS; a
+    step longer than a service's patience makes it hand over later, and nothing else.
+    """
+
+    sent: Iterable[tuple[str, Sent]]
+    start: float
+    seconds: float
+    step: float = STEP
+    references: Mapping[str, Mapping[str, list[dict[str, Any]]]] = field(default_factory=dict)
 
 
 @dataclass
@@ -64,6 +80,7 @@ class Run:
         self._clock: Clock = cloud.clock
         self._folder = folder
         self._progress = progress
+        self._first_hour = f"{utc(cloud.clock.now):%Y-%m-%d-%H}"
         self._log = (folder.path / "functions.log").open("w")
         self.functions = Functions(cloud, self._log)
         self.kinesis = Kinesis(cloud)
@@ -99,7 +116,7 @@ class Run:
 
     def seed_references(self, pipeline: str, rows: Mapping[str, list[dict[str, Any]]]) -> None:
         """Puts a pipeline's reference rows into its tables."""
-        tables = self._reference_tables(pipeline)
+        tables = json.loads(self._variable_of(pipeline, "FRESHET_REFERENCE_TABLES") or "{}")
         serialize = TypeSerializer().serialize
         client = self._cloud.client("dynamodb")
         for reference, items in rows.items():
@@ -109,50 +126,60 @@ class Run:
                     Item={name: serialize(exact(value)) for name, value in item.items()},
                 )
 
-    def _reference_tables(self, pipeline: str) -> dict[str, str]:
+    def quarantine_bucket(self, pipeline: str) -> str:
+        """Where a pipeline's records go that cannot be read."""
+        return self._variable_of(pipeline, "FRESHET_QUARANTINE_BUCKET")
+
+    def _variable_of(self, pipeline: str, variable: str) -> str:
+        """What the environment of a pipeline's functions says, empty where none says it."""
         for function in self._cloud.of_type("AWS::Lambda::Function"):
             variables = function.properties.get("Environment", {}).get("Variables", {})
-            if pipeline_of(function) == pipeline and "FRESHET_REFERENCE_TABLES" in variables:
-                return dict(json.loads(variables["FRESHET_REFERENCE_TABLES"]))
-        return {}
+            if pipeline_of(function) == pipeline and variable in variables:
+                return str(variables[variable])
+        return ""
 
-    def play(self, sent: Iterable[tuple[str, Sent]], *, start: float, seconds: float) -> None:
+    def play(self, traffic: Traffic) -> None:
         """Sends records at their times, then lets the clock go on until everything has settled."""
-        for step, group in itertools.groupby(sent, key=lambda each: int((each[1].at - start) // STEP)):
-            self._idle_until(start + step * STEP)
-            self._clock.advance_to(start + (step + 1) * STEP)
-            self._send(list(group))
-            self._pump()
-            self._progress.moved(self._clock.now - start, seconds + QUIET, self.played.records.total())
+        start, step = traffic.start, traffic.step
+        end = start + traffic.seconds + QUIET
+        for number, group in itertools.groupby(traffic.sent, lambda each: int((each[1].at - start) // step)):
+            self._idle_until(start + number * step, max(QUIET_STEP, step))
+            self._send(group)
+            self._clock.advance_to(start + (number + 1) * step)
+            self.pump()
+            self._tell(start, end)
         end = self._clock.now + QUIET
         while self._clock.now < end:
             self._clock.advance_to(self._clock.now + QUIET_STEP)
-            self._pump()
-            self._progress.moved(self._clock.now - start, seconds + QUIET, self.played.records.total())
+            self.pump()
+            self._tell(start, end)
         while self.mappings.drain() + self.firehose.drain():
             pass
         self._collect()
 
-    def _idle_until(self, moment: float) -> None:
-        while self._clock.now + QUIET_STEP < moment:
-            self._clock.advance_to(self._clock.now + QUIET_STEP)
-            self._pump()
+    def _tell(self, start: float, end: float) -> None:
+        self._progress.moved((self._clock.now - start) / (end - start), self.played.records.total())
 
-    def _send(self, group: list[tuple[str, Sent]]) -> None:
-        puts: dict[str, list[tuple[str, bytes]]] = {}
+    def _idle_until(self, moment: float, wait: float) -> None:
+        """Less and less often, so that a year's silence takes no longer than to be noticed."""
+        while self._clock.now + wait < moment:
+            self._clock.advance_to(self._clock.now + wait)
+            self.pump()
+            wait *= 1.5
+
+    def _send(self, group: Iterable[tuple[str, Sent]]) -> None:
         for pipeline, record in group:
             stream, topic = self._streams[pipeline]
+            self._clock.advance_to(record.at)
             self.played.records[pipeline] += 1
             if record.label:
                 self.played.labels.setdefault((pipeline, record.label), []).append(record.at)
             if record.via == "iot" and topic is not None:
                 self.iot.publish(topic, record.data, record.partition_key)
             else:
-                puts.setdefault(stream, []).append((record.partition_key, record.data))
-        for stream, records in puts.items():
-            self.kinesis.put(stream, records)
+                self.kinesis.put(stream, [(record.partition_key, record.data)])
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         now = self._clock.now
         self.scheduler.pump(now)
         self.mappings.pump(now)
@@ -249,10 +276,22 @@ def catalog_entry(table: Mapping[str, Any]) -> dict[str, Any]:
     if entry["type"] == "view":
         return entry | {"sql": view_sql(table["ViewOriginalText"])}
     serde = storage["SerdeInfo"]["SerializationLibrary"].lower()
+    projected = table["Parameters"].get("projection.dt.range", "").split(",")[0]
+    if projected:
+        entry["first_hour"] = projected
+    else:
+        entry["partitions"] = [
+            {"values": one["Values"], "location": path_of(one["StorageDescriptor"])}
+            for one in table["Partitions"]
+        ]
     return entry | {
         "location": path_of(storage),
         "format": "parquet" if "parquet" in serde else "json",
     }
+
+
+def path_of(storage: Mapping[str, Any]) -> str:
+    return str(urlsplit(storage["Location"]).path.strip("/"))
 
 
 def view_sql(text: str) -> str:
@@ -276,20 +315,8 @@ def merged(
 ) -> Iterator[tuple[str, Sent]]:
     """The traffic of several pipelines in order of time."""
 
-    projected = table["Parameters"].get("projection.dt.range", "").split(",")[0]
-    if projected:
-        entry["first_hour"] = projected
-    else:
-        entry["partitions"] = [
-            {"values": one["Values"], "location": path_of(one["StorageDescriptor"])}
-            for one in table["Partitions"]
-        ]
     def named(name: str) -> Iterator[tuple[str, Sent]]:
         for sent in traffics[name].traffic(seed=seed, start=start, seconds=seconds):
             yield name, sent
 
     return heapq.merge(*map(named, traffics), key=lambda each: each[1].at)
-def path_of(storage: Mapping[str, Any]) -> str:
-    return str(urlsplit(storage["Location"]).path.strip("/"))
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.text import Text
 from laptop.figures import Figures
 from laptop.messages import Message
 from laptop.run import Progress as Steps
+from sql.lake import Answer, render
 
 CHANNELS = {"email": "e-mail", "sms": "SMS"}
 
@@ -26,14 +28,15 @@ class Terminal:
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[records]:,} records"),
+            TextColumn("{task.fields[records]:,} records, {task.fields[rate]:,.0f} a second"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("traffic", total=None, records=0, visible=False)
+        self._task = self._bar.add_task("traffic", total=None, records=0, rate=0.0, visible=False)
         self._tenth = 0
+        self._began = 0.0
 
     def steps(self) -> Steps:
         return Steps(stage=self.stage, moved=self.moved, message=self.message)
@@ -48,12 +51,21 @@ class Terminal:
     def stage(self, words: str) -> None:
         self._console.print(Text(f"· {words}", style="bold"))
 
-    def moved(self, at: float, of: float, records: int) -> None:
-        self._bar.update(self._task, completed=at, total=of, records=records, visible=True)
-        tenth = int(10 * at / of)
+    def note(self, words: str) -> None:
+        self._console.print(Text(f"  {words}"))
+
+    def moved(self, share: float, records: int) -> None:
+        self._began = self._began or time.monotonic()
+        passed = time.monotonic() - self._began
+        rate = records / passed if passed else 0.0
+        self._bar.update(self._task, completed=share, total=1.0, records=records, rate=rate, visible=True)
+        tenth = int(10 * share)
         if tenth > self._tenth and not self._console.is_terminal:
             self._tenth = tenth
-            self._console.print(f"  {at / 60:3.0f} of {of / 60:.0f} min, {records:,} records sent")
+            left = passed / share - passed
+            self.note(
+                f"{share:4.0%}, {records:,} records sent, {rate:,.0f} a second, about {left:,.0f} s left"
+            )
 
     def message(self, message: Message) -> None:
         if self._quiet:
@@ -80,10 +92,11 @@ class Terminal:
                 table.add_row(
                     f"rows of {view}", *(f"{rows:,}" if each is figures else "" for each in gathered)
                 )
-        table.add_section()
-        table.add_row("labelled anomalies", *(f"{figures.anomalies:,}" for figures in gathered))
-        table.add_row("  of them missed", *(f"{len(figures.missed):,}" for figures in gathered))
-        table.add_row("false incidents", *(f"{len(figures.false_incidents):,}" for figures in gathered))
+        if is_labelled := any(figures.anomalies for figures in gathered):
+            table.add_section()
+            table.add_row("labelled anomalies", *(f"{figures.anomalies:,}" for figures in gathered))
+            table.add_row("  of them missed", *(f"{len(figures.missed):,}" for figures in gathered))
+            table.add_row("false incidents", *(f"{len(figures.false_incidents):,}" for figures in gathered))
         self._console.print(table)
         for figures in gathered:
             for what, times in figures.troubles.items():
@@ -91,8 +104,13 @@ class Terminal:
                 self._console.print(Text(words, style="bold red"))
         for figures in gathered:
             for words, names in (("missed", figures.missed), ("not labelled", figures.false_incidents)):
-                if names:
+                if names and is_labelled:
                     self._console.print(Text(f"{figures.pipeline}: {words}: {', '.join(names)}"))
+
+    def answer(self, title: str, answer: Answer) -> None:
+        """A query's rows, under a title."""
+        self._console.print(Text(f"\n{title}", style="italic"))
+        self._console.print(Text.from_ansi(render(answer)), soft_wrap=True)
 
 
 ROWS = (

@@ -1,0 +1,417 @@
+"""A user's own file as a pipeline's records: CSV with a heading, JSON Lines, Parquet, other lines."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any  # what stands in a file is as mixed as JSON
+
+import orjson
+
+from lambdas.columns import Column, Text, Timestamp, Unfit
+from lambdas.formats.decode import Decoder
+from lambdas.model import Event, Pipeline, Reference, Row
+from pipelines.discovery import nearest
+
+RECORD_LIMIT = 1024 * 1024  # what Kinesis takes, partition key included
+DELIMITERS = ",;\t|"
+TIMES = ("timestamp", "time", "datetime", "date", "ts", "at", "eventtime", "createdat")
+SAMPLE = 100
+EARLIEST = 1e8  # s since 1970, which is 1973: a smaller number is a measure and no time
+MOST_LINES = 100  # of one CSV row, whose texts may hold line breaks
+FAR_AHEAD_MS = 7_258_118_400_000  # the year 2200, when no event comes too early
+JSON_LINES, PARQUET = (".jsonl", ".ndjson", ".json"), (".parquet", ".pq")
+TABLES = (".csv", ".tsv", ".psv")
+
+
+class RecordingError(ValueError):
+    """A file that cannot be replayed; the message says where, what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line or row of a file: its number from 1, its bytes, its values by name where it has any.
+
+    `fault` says why it makes no record.
+    """
+
+    number: int
+    raw: bytes
+    values: Mapping[str, Any] | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An entry as its producer would send it. `time` is the event's own (s since 1970), none where it has
+    none that can be read.
+    """
+
+    number: int
+    data: bytes
+    partition_key: str
+    time: float | None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Which of a file's values stands for which column, constants for the others, and how it was settled."""
+
+    columns: Mapping[str, str]
+    constants: Mapping[str, Any]
+    told: Sequence[str] = ()
+    times: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+
+    def object_of(self, columns: Mapping[str, Column], values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values under the names that the pipeline reads; empty ones are missing."""
+        made = {columns[name].source: value for name, value in self.constants.items()}
+        for name, given in self.columns.items():
+            value = values.get(given)
+            if value not in (None, ""):
+                made[columns[name].source] = self.times.get(name, same)(value)
+        return made
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+def lines_of(
+    path: Path, pipeline: Pipeline, *, columns: Mapping[str, str], constants: Mapping[str, str]
+) -> tuple[list[Line], list[str]]:
+    """Every line of a file as a record of the pipeline, and in words how its columns were found.
+
+    `columns` says the file's name for a column, `constants` a value for one. Raises `RecordingError`.
+    """
+    entries = list(read(path))
+    if not entries:
+        raise RecordingError(f"{path}: the file has no row; give one that has.")
+    decoder = Decoder(pipeline)
+    mapped = None
+    if not fits_as_it_is(path, entries, decoder) or columns or constants:
+        mapped = map_columns(path, entries, pipeline.event, columns=columns, constants=constants)
+    lines = list(made(entries, pipeline, decoder, mapped))
+    return lines, ["each line is a record as it is"] if mapped is None else list(mapped.told)
+
+
+def rows_of(path: Path, reference: type[Reference]) -> list[dict[str, Any]]:
+    """A reference's rows from a file, with the values that its columns read."""
+    entries = list(read(path))
+    mapped = map_columns(path, entries, reference, columns={}, constants={})
+    rows = []
+    for entry in entries:
+        row = mapped.object_of(reference.columns, entry.values or {})
+        try:
+            rows.append(
+                {
+                    name: column.read(row[column.source])
+                    for name, column in reference.columns.items()
+                    if column.source in row
+                }
+            )
+        except Unfit as unfit:
+            raise RecordingError(f"{path}, row {entry.number}: a value {unfit}; mend the row.") from None
+        if reference.key.name not in rows[-1]:
+            raise RecordingError(f"{path}, row {entry.number}: it has no {reference.key.name}; mend the row.")
+    return rows
+
+
+def fits_as_it_is(path: Path, entries: Sequence[Entry], decoder: Decoder) -> bool:
+    """Whether the pipeline reads the file's lines themselves: then nothing is to be mapped."""
+    if kind_of(path) in (*TABLES, *PARQUET):
+        return False
+    if kind_of(path) not in JSON_LINES:
+        return True
+    return any(
+        isinstance(part, Row)
+        for entry in entries[:SAMPLE]
+        for part in decoder.decode(entry.raw, FAR_AHEAD_MS)
+    )
+
+
+def made(
+    entries: Iterable[Entry], pipeline: Pipeline, decoder: Decoder, mapped: Mapped | None
+) -> Iterator[Line]:
+    columns, time, key = pipeline.event.columns, pipeline.event.time, pipeline.event.key.name
+    for entry in entries:
+        data, fault = entry.raw, entry.fault
+        if mapped is not None and entry.values is not None:
+            data = orjson.dumps(mapped.object_of(columns, entry.values), default=str)
+        row = next((part for part in decoder.decode(data, FAR_AHEAD_MS) if isinstance(part, Row)), None)
+        partition_key = str((row and row.values.get(key)) or "unknown")[:256]
+        weight = len(data) + len(partition_key.encode())
+        if weight > RECORD_LIMIT and not fault:
+            fault = (
+                f"The record has {weight:,} bytes and a stream takes {RECORD_LIMIT:,}; split or shorten it."
+            )
+        # What has no time of its own has the arrival's, which is later than any.
+        own = row.time if row is not None and time is not None and row.time < FAR_AHEAD_MS / 1000 else None
+        yield Line(entry.number, data, partition_key, own, fault)
+
+
+def kind_of(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """A file's entries in order."""
+    if kind_of(path) in PARQUET:
+        yield from parquet(path)
+        return
+    content = text_of(path)
+    if kind_of(path) in TABLES:
+        yield from table(path, content)
+        return
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if line.strip():
+            yield Entry(number, line, values_of(line))
+
+
+def text_of(path: Path) -> bytes:
+    """The file's bytes, in UTF-8 where it says that it is in UTF-16."""
+    try:
+        content = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RecordingError(f"{path}: it cannot be read: {why}; name a file that can.") from None
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace").encode()
+    return content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+
+
+def values_of(line: bytes) -> Mapping[str, Any] | None:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def table(path: Path, content: bytes) -> Iterator[Entry]:
+    """The rows of CSV. A row that has not its heading's values spoils no other."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(content)))  # a long text is judged as a record
+    lines = content.split(b"\n")
+    try:
+        heading = lines[0].decode()
+    except UnicodeDecodeError as error:
+        raise RecordingError(
+            f"{path}: its heading is not UTF-8 text (byte {error.start}); save the file as UTF-8."
+        ) from None
+    delimiter = max(DELIMITERS, key=heading.count)
+    names = [name.strip() for name in next(csv.reader([heading], delimiter=delimiter), [])]
+    if not all(names) or len(set(names)) < len(names) or any(is_number(name) for name in names):
+        raise RecordingError(
+            f"{path}: its first line does not name each column once: {heading[:80]!r}; write a heading such "
+            "as timestamp,value."
+        )
+    at = 1
+    while at < len(lines):
+        used, entry = row_at(lines, at, names, delimiter)
+        if entry is not None:
+            yield entry
+        at += used
+
+
+def row_at(lines: Sequence[bytes], at: int, names: Sequence[str], delimiter: str) -> tuple[int, Entry | None]:
+    """The row that begins at a line and how many lines it takes: more than one where a text is quoted."""
+    line = lines[at]
+    if not line.strip():
+        return 1, None
+    longest = 1
+    if line.count(b'"') % 2:
+        quotes = 0
+        for used, following in enumerate(islice(lines, at, at + MOST_LINES), start=1):
+            quotes += following.count(b'"')
+            if quotes % 2 == 0:
+                longest = used
+                break
+    for used in dict.fromkeys((longest, 1)):
+        raw = b"\n".join(lines[at : at + used])
+        try:
+            found = list(csv.reader(raw.decode().splitlines(keepends=True), delimiter=delimiter, strict=True))
+        except UnicodeDecodeError:
+            return 1, Entry(at + 1, line)  # the transform says at which byte
+        except csv.Error:
+            continue
+        if len(found) == 1 and len(found[0]) == len(names):
+            values = {name: value.strip() for name, value in zip(names, found[0], strict=True)}
+            return used, Entry(at + 1, raw, values)
+    count = len(next(csv.reader([line.decode()], delimiter=delimiter), []))
+    fault = (
+        f"The line has {count} value{'' if count == 1 else 's'} and the file's heading names {len(names)}; "
+        "mend the line."
+    )
+    return 1, Entry(at + 1, line, None, fault)
+
+
+def parquet(path: Path) -> Iterator[Entry]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        number = 0
+        for batch in file.iter_batches(use_threads=False):
+            for row in batch.to_pylist():
+                number += 1
+                yield Entry(number, b"", {name: plain(value) for name, value in row.items()})
+    except (OSError, pa.ArrowException) as error:
+        raise RecordingError(f"{path}: it cannot be read as Parquet: {error}; write it again.") from None
+
+
+def plain(value: Any) -> Any:
+    """A value of Parquet as JSON has it."""
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).isoformat()
+    return value
+
+
+def map_columns(
+    path: Path,
+    entries: Sequence[Entry],
+    table: type[Event] | type[Reference],
+    *,
+    columns: Mapping[str, str],
+    constants: Mapping[str, str],
+) -> Mapped:
+    """Finds the file's name for each column: as said, else by its name, else where only one is left."""
+    rows = [entry.values for entry in entries if entry.values is not None][:SAMPLE]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not names:
+        raise RecordingError(
+            f"{path}: none of its first rows can be read; see whether it is {', '.join(TABLES)} with a "
+            "heading or a JSON object a line."
+        )
+    given = {name: [row[name] for row in rows if row.get(name) not in (None, "")] for name in names}
+    check_names(path, table, names, columns=columns, constants=constants)
+    found = dict(columns)
+    for name, column in table.columns.items():
+        alike = [each for each in names if folded(each) in (folded(name), folded(column.source))]
+        if name not in {*found, *constants} and alike:
+            found[name] = alike[0]
+    filled: dict[str, Any] = dict(constants)
+    time = getattr(table, "time", None)
+    left = [each for each in names if each not in found.values()]
+    if time is not None and time.name not in {*found, *filled}:
+        evident = [each for each in left if folded(each) in TIMES] or [
+            each for each in left if any(moment(value) is not None for value in given[each][:1])
+        ]
+        found |= {time.name: evident[0]} if len(evident) == 1 else {}
+    needed = [column for column in table.columns.values() if column.required or column is table.key]
+    for is_kind in (lambda column: column.numeric, lambda column: isinstance(column, Text)):
+        wanting = [one for one in needed if is_kind(one) and one.name not in {*found, *filled}]
+        left = [each for each in names if each not in found.values() and given[each]]
+        fitting = [each for each in left if wanting and fits(wanting[0], given[each])]
+        if wanting and isinstance(wanting[0], Text):
+            fitting = [each for each in fitting if not any(is_number(value) for value in given[each])]
+        if len(wanting) == 1 and len(fitting) == 1:
+            found[wanting[0].name] = fitting[0]
+    if isinstance(table.key, Text) and table.key.name not in {*found, *filled} and issubclass(table, Event):
+        filled[table.key.name] = path.name.split(".")[0]
+    for column in needed:
+        if column.name not in {*found, *filled}:
+            raise RecordingError(
+                f"{path}: no column of it is evidently {column.name} ({column.about}); it has "
+                f"{', '.join(names)}. Say --map {column.name}=NAME, or --fill {column.name}=VALUE for every "
+                "row."
+            )
+    times = {}
+    if time is not None and time.name in found:
+        times = {time.name: time_writer(path, time, found[time.name], given[found[time.name]])}
+    told = [f"{name} ← {given_name}" for name, given_name in found.items()]
+    told += [f"{name} = {value!r} in every row" for name, value in filled.items()]
+    told += [
+        f"{name} stays empty: nothing in the file is called so"
+        for name in table.columns
+        if name not in {*found, *filled}
+    ]
+    return Mapped(found, filled, told, times)
+
+
+def check_names(
+    path: Path,
+    table: type[Event] | type[Reference],
+    names: Sequence[str],
+    *,
+    columns: Mapping[str, str],
+    constants: Mapping[str, str],
+) -> None:
+    for option, said in (("--map", columns), ("--fill", constants)):
+        for name in said:
+            if name not in table.columns:
+                raise RecordingError(
+                    f"{option} {name}=…: {table.__name__} has no column {name!r}; "
+                    f"{nearest(name, table.columns)}."
+                )
+    for name, given in columns.items():
+        if given not in names:
+            raise RecordingError(f"--map {name}={given}: {path} has no {given!r}; {nearest(given, names)}.")
+
+
+def folded(name: str) -> str:
+    return "".join(letter for letter in name.rpartition(".")[2].lower() if letter.isalnum())
+
+
+def is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def fits(column: Column, values: Sequence[Any]) -> bool:
+    """Whether a column reads most of what a file has under a name."""
+    fitting = 0
+    for value in values:
+        try:
+            column.read(value)
+            fitting += 1
+        except Unfit:
+            continue
+    return fitting * 2 > len(values)
+
+
+def moment(value: Any) -> float | None:
+    """A time written in one of the ways that a column of times knows, or none. s since 1970."""
+    if is_number(value) and float(value) < EARLIEST:
+        return None
+    epoch = Timestamp(
+        "", form="seconds" if is_number(value) and float(value) < 1000 * EARLIEST else "milliseconds"
+    )
+    try:
+        return float((epoch if is_number(value) else Timestamp("")).read(value) or 0)
+    except Unfit:
+        return None
+
+
+def time_writer(path: Path, column: Timestamp, name: str, values: Sequence[Any]) -> Callable[[Any], Any]:
+    """Writes a file's time as the column reads it. Raises `RecordingError` where none of them is a time."""
+    if fits(column, values):
+        return same
+    if sum(moment(value) is not None for value in values) * 2 <= len(values):
+        shown = json.dumps(values[0], default=str) if values else "nothing"
+        raise RecordingError(
+            f"{path}: {name} is taken for the time and {shown} is none that can be read; write times as "
+            f"2026-01-31T10:00:00Z or in seconds since 1970, or say --map {column.name}=NAME."
+        )
+    scale = {"seconds": 1, "milliseconds": 1000}.get(column.form)
+
+    def written(value: Any) -> Any:
+        at = moment(value)
+        if at is None:
+            return value
+        return datetime.fromtimestamp(at, UTC).isoformat() if scale is None else at * scale
+
+    return written

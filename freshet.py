@@ -191,9 +191,13 @@ def run_query(arguments: argparse.Namespace) -> int:
 
 
 def run_check(_: argparse.Namespace) -> int:
-    from stacks.check import run
+    from stacks.check import run, size
 
+    words, is_small = size()
+    print(f"{words}.")
     sentences = run()
+    if not is_small:
+        sentences.append(f"{words}, which is to stay below half: take out of laptop/ what a library does.")
     for sentence in sentences:
         print(sentence, file=sys.stderr)
     if not sentences:

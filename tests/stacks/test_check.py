@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from stacks import check
 from stacks.check import lint_findings, nag_findings, sql_findings, synthesize
 
 
@@ -57,3 +60,18 @@ def test_the_app_stops_with_the_sentence_alone(tmp_path: Path) -> None:
     assert done.stderr == (
         "cdk.json, freshet.pipelines: there is no pipeline 'temprature'; did you mean temperature.\n"
     )
+
+
+def test_size_counts_what_somebody_wrote_in_the_rooms(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(check, "ROOT", tmp_path)
+    for room, lines in (("laptop", 4), ("stacks", 5), ("lambdas", 5)):
+        (tmp_path / room / "__pycache__").mkdir(parents=True)
+        (tmp_path / room / "__pycache__" / "made.pyc").write_bytes(b"\n" * 100)
+        (tmp_path / room / "written.py").write_text("line\n" * lines)
+
+    assert check.size() == ("laptop/ has 4 lines, 40% of the 10 in stacks/ and lambdas/", True)
+
+    (tmp_path / "laptop" / "page.css").write_text("line\n")
+    assert check.size() == ("laptop/ has 5 lines, 50% of the 10 in stacks/ and lambdas/", False)

@@ -48,7 +48,7 @@ class Span:
         """Round values, at most six.
 
         >>> Span(17.2, 46.1).values()
-        [20.0, 30.0, 40.0]
+        [20, 30, 40]
         """
         power: float = 10 ** math.floor(math.log10(self.length) - 1)
         step = next(power * each for each in (1, 2, 5, 10, 20, 50) if self.length / (power * each) <= 5.5)
@@ -56,17 +56,16 @@ class Span:
         return [round(each * step, 12) for each in range(first, last + 1)]
 
     def times(self) -> Iterator[tuple[float, str]]:
-        """Round times in UTC with their labels, at most six; days and years where hours would be too close.
+        """Round times in UTC with their labels, at most seven; a midnight's is its day.
 
         >>> [label for _, label in Span(36_000, 39_600).times()]
         ['10:00', '10:15', '10:30', '10:45', '11:00']
         """
-        step = next((each for each in (*STEPS, *DAYS) if self.length / each <= 5), math.ceil(self.length / 5))
-        form = "%H:%M:%S" if step < 60 else "%H:%M" if self.length <= DAY else "%-d %b %H:%M"
-        if step >= DAY:
-            form = "%-d %b" if self.length < 300 * DAY else "%b %Y"
+        fitting = (each for each in (*STEPS, *DAYS) if self.length / each <= (5 if each < DAY else 6))
+        step = next(fitting, math.ceil(self.length / 6))
         for each in range(math.ceil(self.low / step), math.floor(self.high / step) + 1):
-            yield each * step, utc(each * step, form)
+            form = "%b %Y" if step > 60 * DAY else "%-d %b" if each * step % DAY == 0 else "%H:%M"
+            yield each * step, utc(each * step, "%H:%M:%S" if step < 60 else form)
 
 
 def utc(seconds: float, form: str = "%Y-%m-%d %H:%M:%S") -> str:

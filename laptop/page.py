@@ -21,6 +21,7 @@ from lambdas.alerting.message import compose
 from lambdas.alerting.sms import DISPLAY_NAME
 from lambdas.alerting.story import duration, words
 from lambdas.columns import number
+from lambdas.detectors.aggregates import LARGEST
 from lambdas.detectors.sequence import Sequence as Steps
 from lambdas.incidents import TIMES, IncidentChange
 from lambdas.model import key_columns
@@ -277,7 +278,7 @@ class Section:
         detector, unit = measure.detector.name, measure.expression.unit
         rows = (
             f"(select key, at, value from ({measure.rows}) as every_row where at between {self.time.low} and "
-            f"{self.time.high} and key is not null and value is not null) as readings"
+            f"{self.time.high} and key is not null and abs(value) < {LARGEST}) as readings"
         )
         mine: dict[str, list[Incident]] = {}
         for each in self.incidents:
@@ -301,7 +302,9 @@ class Section:
         for key, count, low, high, _ in sorted(keys, key=lambda row: places.get(row[0], len(mine))):
             drawn, incidents, found = points[key], mine.get(key, []), marks.get(key, [])
             gap = self._gap(measure, drawn)
-            marked = [mark.value for mark in found if mark.value is not None]
+            marked = [
+                mark.value for mark in found if abs(mark.value or 0) < LARGEST and mark.value is not None
+            ]
             values = Span.around([low, high, *(limit for limit, _ in measure.limits), *marked])
             thinned = "" if count == len(drawn) else f", thinned to {len(drawn):,}"
             said = f"{many(count, measure.noun)}{thinned} · {many(len(incidents), 'incident')}"

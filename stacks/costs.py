@@ -108,6 +108,7 @@ FREE = {
     "AWS::Glue::Job": "runs when somebody starts it, or its trigger does",
     "AWS::Glue::SecurityConfiguration": "a text",
     "AWS::Glue::Table": "the first million objects of the catalog are free",
+    "AWS::IAM::ManagedPolicy": "free",
     "AWS::IAM::Policy": "free",
     "AWS::IAM::Role": "free",
     "AWS::Kinesis::ResourcePolicy": "free",

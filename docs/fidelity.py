@@ -44,8 +44,15 @@ def rows() -> list[Row]:
         for test in tests:
             for mark in test.decorator_list:
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fidelity":
-                    said = {str(each.arg): ast.literal_eval(each.value) for each in mark.keywords}
-                    found.append(Row(**said, path=path, name=test.name))
+                    try:
+                        said = {str(each.arg): ast.literal_eval(each.value) for each in mark.keywords}
+                        found.append(Row(**said, path=path, name=test.name))
+                    except (TypeError, ValueError) as error:
+                        where = f"{path.relative_to(HOUSE)}::{test.name}"
+                        error.add_note(
+                            f"Give {where} service, behaviour, source and falls_short, as plain texts."
+                        )
+                        raise
     return sorted(found, key=lambda row: row.service.lower())
 
 

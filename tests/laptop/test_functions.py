@@ -96,7 +96,7 @@ def work(handler: str = "handler", **more: Any) -> dict[str, Any]:
     service="Lambda",
     behaviour="a function sees its own variables beside those that Lambda sets, in UTC",
     source="https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html",
-    falls_short="those that name hosts, traces and credentials are left out",
+    falls_short="those of hosts, traces and session tokens are left out",
 )
 @pytest.mark.fidelity(
     service="Lambda",

@@ -207,6 +207,12 @@ def test_message_longer_than_iot_takes_is_refused(cloud: SmallCloud) -> None:
         ruled(cloud).publish("sensors/1/reading", b"x" * 131_073, "device")
 
 
+@pytest.mark.fidelity(
+    service="IoT",
+    behaviour="a rule puts into its stream with a role of its own",
+    source="https://docs.aws.amazon.com/iot/latest/developerguide/kinesis-rule-action.html",
+    falls_short="a refusal stops the run, where AWS goes on to the error action",
+)
 def test_role_that_may_not_put_stops_the_rule(cloud: SmallCloud) -> None:
     with pytest.raises(ClientError, match="kinesis:PutRecord"):
         ruled(cloud, denied="kinesis:PutRecord")

@@ -65,7 +65,7 @@ def measures_of(pipeline: Pipeline) -> Iterator[Measure]:
             judged |= {aggregate.label: aggregate for aggregate in detector.aggregates}
         for label, expression in judged.items():
             found = rows_of(pipeline, detector, expression)
-            if found is not None and not any(column.private for column in expression.columns()):
+            if found is not None:
                 limits = [
                     (float(leaf.right), leaf.limit())
                     for leaf in compared

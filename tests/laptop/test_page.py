@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from lambdas.columns import Double, Text, Timestamp
 from lambdas.detectors.threshold import Threshold
 from lambdas.formats.json_objects import Json
 from lambdas.model import CRITICAL, LOW, Event, Pipeline
+from laptop import chart, page_measures
+from laptop import page as page_module
 from laptop.chart import GRAIN, Span
 from laptop.page import write_page
 from pipelines import discovery
@@ -79,6 +83,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> GeneratedRun:
 
 
 Opened = Callable[..., Page]
+
+
+@pytest.mark.parametrize("module", [chart, page_module, page_measures])
+def test_examples_are_right(module: ModuleType) -> None:
+    failed, tried = doctest.testmod(module)
+
+    assert (failed, tried > 0) == (0, True)
 
 
 @pytest.fixture
@@ -381,7 +392,9 @@ def test_light_and_dark_differ(opened: Opened) -> None:
 
 def test_structure_can_be_heard(opened: Opened) -> None:
     page = opened()
-    levels = page.eval_on_selector_all("h1, h2, h3, h4", "all => all.map(each => Number(each.tagName[1]))")
+    levels = page.eval_on_selector_all(
+        "h1, h2, h3, h4, h5, h6", "all => all.map(each => Number(each.tagName[1]))"
+    )
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("svg.readings, svg.lanes, svg a, nav, section")]
             .filter(each => !(each.getAttribute("aria-label") || each.getAttribute("aria-labelledby")))

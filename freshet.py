@@ -1,4 +1,4 @@
-"""The `freshet` command: each verb a few lines that call a room. `python freshet.py --help` lists them."""
+"""The `freshet` command: each verb a few lines that call a room. `./freshet --help` lists them."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def perform(
     folder.finish(summary)
     terminal.closing(gathered)
     terminal.stage(f"see it: {page}")
-    terminal.stage('ask it: .venv/bin/python freshet.py query "show tables"')
+    terminal.stage('ask it: ./freshet query "show tables"')
     return Performed(folder=folder, figures=gathered)
 
 

@@ -210,7 +210,6 @@ def declared(column: SampleColumn, about: str, *, required: bool) -> str:
 
 def made(name: str, sample: Sample, source: Path | None) -> Iterator[str]:
     """What to tell of a new pipeline, a line each."""
-    command = ".venv/bin/python freshet.py"
     yield f"pipelines/{name} is there. It deploys and plays as it is, and tells nobody of anything yet."
     if source:
         yield f"Its columns, by the first {sample.rows:,} rows of {sample.file}:"
@@ -224,9 +223,9 @@ def made(name: str, sample: Sample, source: Path | None) -> Iterator[str]:
         for left_out in sample.left_out:
             yield f'  Left out: {left_out!r}; a name has up to 80 characters, none of them . " ` or \\.'
     yield "Its first case fails until you have written the limit, and says where:"
-    yield f"  {command} cases {name}"
+    yield f"  ./freshet cases {name}"
     yield "Then play it:"
-    yield f"  {command} replay {name} {source}" if source else f"  {command} demo {name}"
+    yield f"  ./freshet replay {name} {source}" if source else f"  ./freshet demo {name}"
 
 
 def remarks(column: SampleColumn, sample: Sample) -> Iterator[str]:

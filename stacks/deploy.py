@@ -188,7 +188,7 @@ def prices(assembly: Path, settings: Settings) -> Iterator[str]:
     idle, loaded = (sum(getattr(each, name) for each in found) for name in ("idle", "loaded"))
     yield (
         f"A month costs about ${idle:.0f} idle and ${loaded:.0f} at the declared load, at list prices of "
-        "us-east-1; freshet costs says of what."
+        "us-east-1; ./freshet costs says of what."
     )
 
 
@@ -248,7 +248,7 @@ def afterwards(account: Account, settings: Settings) -> Iterator[str]:
         if "Dashboard" in stack.outputs:
             yield f"The dashboard: {stack.outputs['Dashboard']}"
     name = settings.pipelines[0].name
-    yield f"See one event go all the way: .venv/bin/python freshet.py smoke {name}"
+    yield f"See one event go all the way: ./freshet smoke {name}"
 
 
 def deployed_pipelines(stacks: Iterable[str]) -> list[str]:

@@ -143,7 +143,7 @@ def test_what_is_told_names_each_column_and_the_next_commands(tmp_path: Path) ->
     assert "  recorded_at               Timestamp the time, from 'Recorded At'" in said
     assert "  name_of_reading           Text      from 'name'" in said
     assert any("Left out: 'a.b'" in line for line in said)
-    assert said[-1] == f"  .venv/bin/python freshet.py replay boilers {path}"
+    assert said[-1] == f"  ./freshet replay boilers {path}"
 
 
 def test_values_that_do_not_fit_their_column_are_counted(tmp_path: Path) -> None:

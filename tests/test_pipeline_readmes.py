@@ -49,5 +49,5 @@ def test_costs_that_readme_adds_up_come_to_its_sum(name: str) -> None:
     total = re.search(r"About \$(\d+) for", text)
     parts = [float(part) for part in re.findall(r"\| ([0-9.]+) \|$", text, flags=re.MULTILINE)]
 
-    assert f"freshet.py costs {name}" in text or total
+    assert f"./freshet costs {name}" in text or total
     assert round(sum(parts)) == (int(total[1]) if total else 0)

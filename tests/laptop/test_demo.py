@@ -137,11 +137,7 @@ def test_closing_table_is_printed(demo: Demo) -> None:
 def readme_questions() -> list[list[str]]:
     """The words of each `freshet query` command that the README shows."""
     lines = (HOUSE / "README.md").read_text().splitlines()
-    return [
-        shlex.split(line)[2:]
-        for line in lines
-        if line.strip().startswith(".venv/bin/python freshet.py query")
-    ]
+    return [shlex.split(line)[1:] for line in lines if line.strip().startswith("./freshet query")]
 
 
 @pytest.mark.parametrize("words", readme_questions(), ids=" ".join)

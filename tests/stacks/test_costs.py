@@ -111,7 +111,7 @@ def test_a_base_of_the_state_log_comes_as_often_as_it_is_written() -> None:
 def test_readme_says_what_is_reckoned(reckoned: dict[str, Costs], name: str) -> None:
     text, of = (discovery.ROOT / name / "README.md").read_text(), reckoned[name]
 
-    if f"freshet.py costs {name}" not in text:
+    if f"./freshet costs {name}" not in text:
         assert costs.readme_table(of) in text
         said = re.search(r"About \$(\d+) for .*? a second", text, flags=re.DOTALL)
         assert said

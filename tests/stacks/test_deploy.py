@@ -55,7 +55,7 @@ def test_first_deploy_says_what_it_makes_and_bootstraps_before(cdk: Cdk, cdk_out
         "hosts@example.com will get a mail from AWS, and is told nothing until its link is followed."
     )
     assert somebody.asked == ["Deploy this? [y/N] "]
-    assert "freshet.py smoke" in somebody.heard[-1]
+    assert "./freshet smoke" in somebody.heard[-1]
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,8 @@ def verdict(pipelines: Sequence[Mapping[str, Any]]) -> str:
     if anomalies:
         missed, false = (sum(len(each[name]) for each in pipelines) for name in ("missed", "false_incidents"))
         said += (
-            f"; of {many(anomalies, 'labelled anomaly', 'labelled anomalies')} {missed:,} missed, "
-            f"and {many(false, 'false incident')}"
+            f"; {anomalies - missed:,} of {many(anomalies, 'labelled anomaly', 'labelled anomalies')} found, "
+            f"{many(false, 'false incident')}"
         )
     return f"{said}."
 

@@ -306,7 +306,7 @@ def test_labels_are_told_where_there_are_some(run: GeneratedRun, tmp_path: Path)
 
     page = write_page(labelled.folder, summary).read_text()
 
-    assert "of 3 labelled anomalies 1 missed, and 0 false incidents" in page
+    assert "2 of 3 labelled anomalies found, 0 false incidents" in page
     assert "3 labelled: 1 missed, 0 false" in page
 
 

@@ -15,6 +15,7 @@ ACTIONS = {
     service: dict((text.split("=") * 2)[:2] for text in operations.split())
     for service, operations in {
         "athena": "GetQueryExecution GetQueryResults StartQueryExecution StopQueryExecution",
+        "cloudformation": "DescribeStacks",
         "cloudwatch": "PutMetricData",
         "dynamodb": """BatchGetItem BatchWriteItem DeleteItem DescribeTable GetItem PutItem Query Scan
             TransactGetItems TransactWriteItems UpdateItem""",
@@ -24,13 +25,13 @@ ACTIONS = {
         "kinesis": """DescribeStream DescribeStreamSummary GetRecords GetShardIterator ListShards PutRecord
             PutRecords""",
         "kms": "Decrypt DescribeKey Encrypt GenerateDataKey",
-        "lambda": "Invoke=InvokeFunction",
+        "lambda": "GetFunctionConfiguration Invoke=InvokeFunction",
         "logs": "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents",
         "s3": """AbortMultipartUpload CompleteMultipartUpload=PutObject CopyObject=PutObject DeleteObject
             CreateMultipartUpload=PutObject DeleteObjects=DeleteObject GetBucketLocation GetObject PutObject
             HeadBucket=ListBucket HeadObject=GetObject ListObjects=ListBucket ListObjectsV2=ListBucket
             UploadPart=PutObject""",
-        "sns": "Publish PublishBatch=Publish",
+        "sns": "GetSubscriptionAttributes ListSubscriptionsByTopic Publish PublishBatch=Publish",
         "sqs": """ChangeMessageVisibility ChangeMessageVisibilityBatch=ChangeMessageVisibility DeleteMessage
             DeleteMessageBatch=DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage SendMessage
             SendMessageBatch=SendMessage""",
@@ -52,6 +53,9 @@ def asked(service: str, operation: str, parameters: Parameters, region: str) -> 
     match service, operation:
         case "sts", "GetCallerIdentity":
             return []
+        case "lambda", "GetEventSourceMapping":
+            mapping = f"arn:aws:lambda:{region}:{ACCOUNT}:event-source-mapping:{p['UUID']}"
+            return [(f"lambda:{operation}", mapping)]
         case "dynamodb", "TransactGetItems" | "TransactWriteItems":
             return [
                 (f"dynamodb:{_TRANSACTION[kind]}", _table(item["TableName"], region))
@@ -96,6 +100,8 @@ def _resources(service: str, p: Parameters, region: str) -> list[str]:
                 workgroup = executions[p["QueryExecutionId"]].workgroup
                 return [arn("workgroup/", workgroup.name if workgroup else "primary")]
             return [arn("workgroup/", p.get("WorkGroup", "primary"))]
+        case "cloudformation":
+            return [arn("stack/", f"{p['StackName']}/id")]
         case "cloudwatch":
             return ["*"]
         case "dynamodb":

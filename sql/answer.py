@@ -102,7 +102,7 @@ def _in_zone(value: Any, zone: ZoneInfo | None) -> Any:
 
 def render(answer: Answer, *, is_terminal: bool, width: int | None = None) -> str:
     """The answer for a person: a table on a terminal, else lines of values with tabs between them."""
-    cells = [[_shown(value) for value in row] for row in answer.rows]
+    cells = [[shown(value) for value in row] for row in answer.rows]
     if not is_terminal:
         return "\n".join("\t".join(row) for row in [list(answer.columns), *cells])
     table = Table(box=SIMPLE, show_edge=False)
@@ -133,7 +133,7 @@ def render(answer: Answer, *, is_terminal: bool, width: int | None = None) -> st
 def to_csv(answer: Answer) -> str:
     """The answer as Athena writes its result files: every value in quotes, null as nothing at all."""
     lines = [[_in_quotes(name) for name in answer.columns]]
-    lines.extend(["" if value is None else _in_quotes(_shown(value)) for value in row] for row in answer.rows)
+    lines.extend(["" if value is None else _in_quotes(shown(value)) for value in row] for row in answer.rows)
     return "".join(",".join(line) + "\n" for line in lines)
 
 
@@ -141,7 +141,7 @@ def _in_quotes(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as Athena prints it, but for doubles, which are printed as Python does."""
     match value:
         case None:
@@ -159,9 +159,9 @@ def _shown(value: Any) -> str:
         case bytes():
             return value.hex(" ")
         case list():
-            return f"[{', '.join(_shown(one) for one in value)}]"
+            return f"[{', '.join(shown(one) for one in value)}]"
         case dict():
-            return f"{{{', '.join(f'{_shown(name)}={_shown(one)}' for name, one in value.items())}}}"
+            return f"{{{', '.join(f'{shown(name)}={shown(one)}' for name, one in value.items())}}}"
     return str(value)
 
 

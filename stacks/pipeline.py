@@ -30,6 +30,7 @@ from stacks.constructs.queue_reader import QueueReader
 from stacks.constructs.reference_table import ReferenceTable
 from stacks.constructs.saved_queries import SavedQueries
 from stacks.constructs.shard_reader import ShardReader
+from stacks.constructs.smoke_policy import SmokePolicy
 from stacks.constructs.views import Views
 from stacks.lake import LATER, LakeStack
 from stacks.operators import OperatorsStack
@@ -110,6 +111,44 @@ class PipelineStack(cdk.Stack):
             },
         )
         self._save_sql(ROOT / "pipelines" / pipeline.name)
+        self._say_names()
+
+    def _say_names(self) -> None:
+        """What `freshet smoke` asks for, and a person who looks at the stack."""
+        lake, operators = self._lake, self._operators
+        smoke = SmokePolicy(
+            self,
+            "Smoke",
+            stacks=[self.stack_name, operators.stack_name],
+            stream=self.stream,
+            detect=self.detect,
+            records=self.records,
+            changes=self.changes,
+            incidents=operators.incidents.table_arn,
+            topic=operators.alerts.topic_arn,
+            workgroup=lake.workgroup.name,
+            database=lake.database.ref,
+            tables={self._pipeline.table: f"events/{self._pipeline.name}/", "alerts": "results/alerts/"},
+            lake=lake.lake,
+            results=lake.results,
+            key=lake.key,
+        )
+        for id, value, about in (
+            (
+                "StreamName",
+                self.stream.stream.stream_name,
+                f"Producers put records here, partitioned by {self._pipeline.event.key.source}",
+            ),
+            ("DetectFunction", self.detect.function.function_name, "Reads the stream and detects"),
+            ("DetectMapping", self.records.mapping.ref, "The event source mapping by which it reads"),
+            ("DetectLog", self.detect.function.log_group.log_group_name, "What it logs"),
+            ("AlertFunction", self.alert.function.function_name, "Tells people of incidents"),
+            ("AlertLog", self.alert.function.log_group.log_group_name, "What it logs"),
+            ("ChangesQueue", self.changes.queue.queue_url, "Incident changes on their way to alert"),
+            ("UndeliveredQueue", self.changes.undelivered.queue_url, "Those that wait for a person"),
+            ("SmokePolicy", smoke.policy.managed_policy_arn, "Attach it to who runs `freshet smoke`"),
+        ):
+            cdk.CfnOutput(self, id, value=value, description=about)
 
     def _connect(self, source: Source, id: str) -> None:
         """A source's AWS side is the module of `stacks.sources` that has its name."""
@@ -135,6 +174,7 @@ class PipelineStack(cdk.Stack):
 
     def _deliver_events(self, transform: Handler) -> ParquetDelivery:
         pipeline, lake = self._pipeline, self._lake
+        self._columns = [*(_table_column(column) for column in pipeline.event.columns.values()), *PROVENANCE]
         table = GlueTable(
             self,
             "EventsTable",
@@ -153,10 +193,22 @@ class PipelineStack(cdk.Stack):
             bucket=lake.lake,
             prefix=f"events/{pipeline.name}/",
             errors=f"errors/{pipeline.name}/",
-        self._columns = [*(_table_column(column) for column in pipeline.event.columns.values()), *PROVENANCE]
             patience=LATER,
             log_group=lake.delivery_logs,
             feed=Feed(stream=self.stream, transform=transform.function),
+        )
+
+    def _curate(self) -> None:
+        self.curation = Curation(
+            self,
+            "Curation",
+            pipeline=self._pipeline,
+            columns=self._columns,
+            database=self._lake.database.ref,
+            bucket=self._lake.lake,
+            # As late as that Firehose still delivers what it could not before; of a stream that is not ours
+            # nobody here knows: what Kinesis keeps for nothing extra is a day.
+            settled_after=self.stream.retention or cdk.Duration.days(1),
         )
 
     def _detect(self) -> Handler:
@@ -177,19 +229,6 @@ class PipelineStack(cdk.Stack):
             self,
             "DetectRecords",
             stream=self.stream,
-    def _curate(self) -> None:
-        self.curation = Curation(
-            self,
-            "Curation",
-            pipeline=self._pipeline,
-            columns=self._columns,
-            database=self._lake.database.ref,
-            bucket=self._lake.lake,
-            # As late as that Firehose still delivers what it could not before; of a stream that is not ours
-            # nobody here knows: what Kinesis keeps for nothing extra is a day.
-            settled_after=self.stream.retention or cdk.Duration.days(1),
-        )
-
             handler=handler,
             failed=self._lake.failed,
             latency=pipeline.latency,
@@ -298,6 +337,7 @@ class PipelineStack(cdk.Stack):
             database=database,
             tables=[self._pipeline.table, *self.curation.tables, *self._lake.tables],
             prefix=prefix,
+            generated=[distinct_view(self._pipeline)],
         )
         SavedQueries(
             self,
@@ -316,7 +356,6 @@ def _id(name: str) -> str:
 def _table_column(column: Column) -> TableColumn:
     unit = f" ({column.unit})" if column.unit else ""
     return TableColumn(
-            generated=[distinct_view(self._pipeline)],
         column.name, column.hive, f"{column.about}{unit}{'; private' if column.private else ''}"
     )
 

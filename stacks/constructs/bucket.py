@@ -70,7 +70,7 @@ class PrivateBucket(Construct):
             self.key.grant(role, *key_actions)
         cdk.Validations.of(role).acknowledge(
             cdk.Acknowledgment(
-                id=f"AwsSolutions-IAM5[Resource::{self._seen_from(role)}/{objects}]",
+                id=f"AwsSolutions-IAM5[Resource::{self.seen_from(role)}/{objects}]",
                 reason=f"Objects under {under} get their names as they are written; the prefix is the bound.",
             )
         )
@@ -85,8 +85,8 @@ class PrivateBucket(Construct):
             )
         )
 
-    def _seen_from(self, role: iam.Role) -> str:
-        """The bucket's ARN as cdk-nag writes it in a finding about the role."""
+    def seen_from(self, role: Construct) -> str:
+        """The bucket's ARN as cdk-nag writes it in a finding about a role or policy."""
         stack = cdk.Stack.of(self)
         if cdk.Stack.of(role).stack_name == stack.stack_name:
             return f"<{stack.resolve(self.arn)['Fn::GetAtt'][0]}.Arn>"

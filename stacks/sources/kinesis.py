@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import aws_cdk as cdk
 from constructs import Construct
 
 from lambdas.model import Kinesis, Pipeline
@@ -11,7 +10,7 @@ from stacks.constructs.event_stream import EventStream
 
 
 class Source(Construct):
-    """The stream is there already; its name is what a producer has to be told."""
+    """The stream is there already, and its name among the stack's outputs."""
 
     def __init__(
         self,
@@ -24,9 +23,3 @@ class Source(Construct):
         lake: PrivateBucket,
     ) -> None:
         super().__init__(scope, id)
-        cdk.CfnOutput(
-            cdk.Stack.of(self),
-            "StreamName",
-            value=stream.stream.stream_name,
-            description=f"Producers put records here, partitioned by {pipeline.event.key.source}",
-        )

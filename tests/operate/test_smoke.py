@@ -1,0 +1,307 @@
+"""`freshet smoke` through what was deployed into the laptop's AWS, on its simulated clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from botocore.exceptions import ClientError
+from moto.sns.models import SNSBackend
+
+from laptop.athena import Athena
+from laptop.clock import Clock as SimulatedClock
+from laptop.cloud import Cloud
+from laptop.functions import FunctionError
+from laptop.resources import ACCOUNT, Resource
+from laptop.run import Progress, Run
+from laptop.run_folder import RunFolder
+from operate.marked import MARK
+from operate.smoke import Clock, SmokeError, smoke
+from pipelines import discovery
+from sql.lake import Lake
+
+PIPELINES = discovery.names()
+START = 1_767_261_647.3  # 2026-01-01 10:00:47 UTC
+NUMBERS_MARK = "9002601"  # the year and month of the simulated clock behind what no device has
+# What AWS documents that Athena needs for a large result, and none of the laptop's is.
+LARGE_RESULTS = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+
+
+@dataclass
+class World:
+    """A deployed account in which time goes on while somebody sleeps."""
+
+    cloud: Cloud
+    run: Run
+    folder: Path
+    said: list[str] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        until = self.cloud.clock.now + seconds
+        with self.cloud.policies.acting_as_nobody():
+            while self.cloud.clock.now < until:
+                self.cloud.clock.advance_to(min(until, self.cloud.clock.now + 5.0))
+                self.run.pump()
+
+    def smoke(self, pipeline: str, **more: Any) -> int:
+        clock = Clock(now=lambda: self.cloud.clock.now, sleep=self.sleep)
+        return smoke(pipeline, say=self.said.append, clock=clock, **more)
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages that were reached, and whether it stuck."""
+        lines = [re.match(r" +\d+ s  (STUCK|sent|.+)", line) for line in self.said]
+        return [match[1] for match in lines if match]
+
+    def alert_mapping(self, pipeline: str) -> Any:
+        """Lambda's reading of a pipeline's changes."""
+        function = self.of_pipeline("AWS::Lambda::Function", pipeline, "Alert").physical_id
+        (found,) = [each for each in self.run.mappings._mappings if each._function.endswith(f":{function}")]
+        return found
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.said)
+
+    def of_pipeline(self, type: str, pipeline: str, starting: str) -> Resource:
+        stack = f"freshet-{pipeline.replace('_', '-')}"
+        (found,) = [
+            each
+            for each in self.cloud.of_type(type)
+            if each.stack == stack and each.logical_id.startswith(starting)
+        ]
+        return found
+
+
+@contextmanager
+def deployed(cdk_out: Path, folder: Path) -> Iterator[World]:
+    with Cloud(SimulatedClock(START)) as cloud:
+        cloud.deploy(cdk_out)
+        kept = RunFolder(folder)
+        with closing(Run(cloud, kept, Progress())) as run, Athena(cloud, kept, run.keep).answering():
+            yield World(cloud, run, folder)
+
+
+@pytest.fixture(scope="module")
+def account(cdk_out: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with deployed(cdk_out, tmp_path_factory.mktemp("smoke")) as account:
+        yield account
+
+
+@pytest.fixture
+def world(account: World) -> World:
+    """The account without what an earlier test left waiting or heard; its time goes on."""
+    account.sleep(7 * 60)
+    account.said.clear()
+    account.run.messages.clear()
+    return account
+
+
+def attached(world: World, pipeline: str) -> str:
+    """A role that has the policy which the stack names, and no other."""
+    policy = world.of_pipeline("AWS::IAM::ManagedPolicy", pipeline, "Smoke")
+    name = f"runs-smoke-{pipeline}"
+    world.cloud.resources["Test", name] = Resource(
+        stack="Test",
+        logical_id=name,
+        type="AWS::IAM::Role",
+        physical_id=name,
+        properties={
+            "AssumeRolePolicyDocument": {"Statement": []},
+            "Policies": [{"PolicyName": "own", "PolicyDocument": policy.properties["PolicyDocument"]}],
+        },
+    )
+    return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+
+
+@contextmanager
+def broken(owner: Any, name: str, value: Any) -> Iterator[None]:
+    with mock.patch.object(owner, name, value):
+        yield
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_a_marked_event_is_told_and_in_the_lake_under_the_policy_of_the_stack(
+    world: World, pipeline: str
+) -> None:
+    with world.cloud.policies.acting_as(attached(world, pipeline)):
+        assert world.smoke(pipeline) == 0
+
+    assert world.stages == [
+        "sent",
+        "detected, and taken up to be told",
+        "told to the topic",
+        "in the lake",
+        "its alert in the lake",
+    ]
+    assert f"{pipeline} works" in world.said[-2]
+    assert world.run.messages
+    # Whoever gets it sees the mark, where a key can hold words.
+    marks = {NUMBERS_MARK if pipeline == "heart_rate" else MARK}
+    assert all(
+        any(mark in each.body for mark in marks) for each in world.run.messages if each.channel == "email"
+    )
+
+
+def test_who_gets_the_alert_is_said_before_anything_is_sent(world: World) -> None:
+    assert world.smoke("temperature") == 0
+
+    before = world.said[: next(spot for spot, line in enumerate(world.said) if "  sent: " in line)]
+    assert [line.strip() for line in before if line.startswith("  ")] == [
+        "everything@example.com by email",
+        "heat@example.com by email",
+    ]
+    own = [each for each in world.run.messages if each.attributes.get("pipeline") == "temperature"]
+    assert {each.to for each in own} == {"everything@example.com", "heat@example.com"}
+
+
+def test_the_incident_ends_by_itself_and_what_remains_can_be_left_out(world: World) -> None:
+    assert world.smoke("temperature") == 0
+    world.sleep(40 * 60)
+
+    assert any("[RESOLVED]" in each.subject for each in world.run.messages)
+    condition = world.said[-1].partition("leave them out with: ")[2]
+    world.run.keep()
+    lake = Lake(world.folder)
+    rows = "select count(*) from temperature_events"
+    assert lake.query(rows).rows[0][0] > 0
+    assert lake.query(f"{rows} where {condition}").rows == [(0,)]
+
+
+def test_a_number_that_marks_is_said_to_be_no_word_of_a_test(world: World) -> None:
+    assert world.smoke("heart_rate") == 0
+
+    assert "tell them first" in world.text
+
+
+def test_a_mapping_that_is_switched_off_is_named(world: World) -> None:
+    mapping = world.of_pipeline("AWS::Lambda::EventSourceMapping", "temperature", "Detect").physical_id
+    functions = world.cloud.client("lambda")
+    functions.update_event_source_mapping(UUID=mapping, Enabled=False)
+    own = [each for each in world.run.mappings._mappings if getattr(each, "_uuid", "") != mapping]
+    with broken(world.run.mappings, "_mappings", own):
+        assert world.smoke("temperature", timeout=300) == 1
+    functions.update_event_source_mapping(UUID=mapping, Enabled=True)
+
+    assert world.stages == ["sent", "STUCK"]
+    assert re.search(
+        "not yet detected.+mapping .+ of freshet-temperature-Detect.+ is disabled: enable", world.text
+    )
+
+
+def test_an_alert_that_fails_before_it_takes_the_change_up_is_told_from_detect(world: World) -> None:
+    invoke = world.run.functions.invoke
+
+    def failing(function: str, payload: Any) -> Any:
+        if "AlertFunction" in function:
+            raise FunctionError("Broken", "it fails")
+        return invoke(function, payload)
+
+    with broken(world.alert_mapping("temperature"), "_invoke", failing):
+        assert world.smoke("temperature", timeout=60) == 1
+
+    assert world.stages == ["sent", "STUCK"]
+    assert re.search(
+        "A change waits to be told, and alert does not finish it: look in the log freshet-temp", world.text
+    )
+
+
+def test_a_topic_that_takes_nothing_is_told_from_a_detector_that_finds_nothing(world: World) -> None:
+    def refused(_backend: Any, *_more: Any, **_named: Any) -> Any:
+        raise ClientError({"Error": {"Code": "InternalError", "Message": "no"}}, "Publish")
+
+    with broken(SNSBackend, "publish", refused):
+        assert world.smoke("temperature", timeout=60) == 1
+
+    assert world.stages == ["sent", "detected, and taken up to be told", "STUCK"]
+    assert "not yet told to the topic. alert has the change and has not published it" in world.text
+
+
+def test_a_delivery_that_stands_is_stuck_before_the_lake(world: World) -> None:
+    with broken(world.run.firehose, "pump", lambda _now: 0):
+        assert world.smoke("temperature", timeout=400) == 1
+
+    assert world.stages[-2:] == ["told to the topic", "STUCK"]
+    assert "not yet in the lake. Look at the alarms 'Freshet temperature - events do not reach the lake'" in (
+        world.text
+    )
+
+
+def test_events_that_are_not_what_is_deployed_are_stuck_at_detection(world: World) -> None:
+    detect = world.of_pipeline("AWS::Lambda::Function", "temperature", "Detect")
+    numbers = json.dumps({"too_hot.above": 20})  # which the running function has never been told
+    functions = world.cloud.client("lambda")
+    before = functions.get_function_configuration(FunctionName=detect.physical_id)["Environment"]
+    functions.update_function_configuration(
+        FunctionName=detect.physical_id,
+        Environment={"Variables": {**before["Variables"], "FRESHET_OVERRIDES": numbers}},
+    )
+    assert world.smoke("temperature", timeout=60) == 1
+    functions.update_function_configuration(FunctionName=detect.physical_id, Environment=before)
+
+    assert "Is what pipelines/temperature declares the same as what is deployed?" in world.text
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "more", "sentence"),
+    [
+        ("temprature", {}, "did you mean temperature"),
+        ("temperature", {"timeout": 0}, "There is no waiting for 0 s; say --timeout 900."),
+        (
+            "temperature",
+            {"region": "eu-west-3"},
+            "temperature is not deployed in eu-west-3: there is no stack",
+        ),
+        ("temperature", {"profile": "nobody"}, "Say --profile and --region"),
+    ],
+)
+def test_what_the_user_can_mend_is_a_sentence(
+    world: World, pipeline: str, more: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SmokeError, match=re.escape(sentence)):
+        world.smoke(pipeline, **more)
+
+    assert world.said == []
+
+
+def test_who_has_no_right_is_told_which_policy_to_get(world: World) -> None:
+    role = attached(world, "casino")
+
+    with (
+        world.cloud.policies.acting_as(role),
+        pytest.raises(SmokeError, match=r"DescribeStacks is not allowed.+SmokePolicy"),
+    ):
+        world.smoke("temperature")
+
+
+def test_every_right_of_the_policy_is_used(world: World) -> None:
+    role = attached(world, "temperature")
+    with world.cloud.policies.acting_as(role):
+        assert world.smoke("temperature") == 0
+        with broken(world.run.mappings, "pump", lambda _now: 0):
+            assert world.smoke("temperature", timeout=30) == 1
+
+    journal = world.cloud.policies.journal.items()
+    used = {id(grant) for request, grants in journal if request[0] == role for grant in grants}
+    unused = [each.document for each in world.cloud.policies.grants(role) if id(each) not in used]
+    assert [each for each in unused if each["Action"] not in LARGE_RESULTS] == []
+
+
+def test_without_credentials_or_a_region_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(SmokeError, match="must specify a region"):
+        smoke("temperature")
+    with pytest.raises(SmokeError, match="Unable to locate credentials"):
+        smoke("temperature", region="us-east-1")

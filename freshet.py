@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,10 @@ OUR_ERROR = 1
 STOPPED = 130
 DEMO_START = 1_767_261_600.0  # 2026-01-01 10:00 UTC: a demo of one seed is the same every day
 FAILURES = Path(__file__).parent / ".freshet" / "failure.log"
+
+
+class UserError(Exception):
+    """What the user can mend; the message says what is wrong, where, and how."""
 
 
 class Words(argparse.ArgumentParser):
@@ -32,58 +37,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("JSII_NODE", str(Path(sys.prefix) / "node"))
     parser = Words(prog="freshet", description="Anomaly detection on streams, on AWS and on a laptop.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Words)
-
-    demo = verbs.add_parser(
-        "demo", help="deploy to a laptop's AWS, play an hour of traffic, show what came of it"
-    )
-    demo.add_argument("pipelines", nargs="*", help="which pipelines; all by default")
-    demo.add_argument(
-        "--minutes", type=float, default=60.0, help="minutes of traffic, on a simulated clock (60)"
-    )
-    demo.add_argument("--seed", type=int, default=1, help="another number, other traffic (1)")
-    add_numbers(demo, "PIPELINE.DETECTOR.NUMBER")
-    demo.set_defaults(run=run_demo)
-
-    replay = verbs.add_parser("replay", help="play your own file through a pipeline, by the file's clock")
-    replay.add_argument("pipeline", help="which pipeline")
-    replay.add_argument(
-        "file", type=Path, help="CSV with a heading, JSON Lines, Parquet, or lines as they are"
-    )
-    replay.add_argument(
-        "--map", type=pair, action="append", default=[], metavar="COLUMN=NAME",
-        help="what the file calls a column, where that is not evident",
-    )  # fmt: skip
-    replay.add_argument(
-        "--fill", type=pair, action="append", default=[], metavar="COLUMN=VALUE",
-        help="a value for a column that the file does not have",
-    )  # fmt: skip
-    replay.add_argument(
-        "--reference", type=pair, action="append", default=[], metavar="REFERENCE=FILE",
-        help="a file with the rows of a reference",
-    )  # fmt: skip
-    replay.add_argument("--from", type=moment, metavar="TIME", dest="since", help="leave out what was before")
-    replay.add_argument("--until", type=moment, metavar="TIME", help="leave out what was from then on")
-    add_numbers(replay, "DETECTOR.NUMBER")
-    replay.set_defaults(run=run_replay)
-
-    query = verbs.add_parser("query", help="ask the last run's lake in Athena SQL")
-    query.add_argument("sql", help="a select statement, or: show tables")
-    query.add_argument("--csv", action="store_true", help="as CSV instead of a table")
-    query.set_defaults(run=run_query)
-
-    check = verbs.add_parser("check", help="synthesize every pipeline; cdk-nag, cfn-lint and the SQL gate")
-    check.set_defaults(run=run_check)
-
+    for verb, (run, words, declare) in VERBS.items():
+        declared = verbs.add_parser(verb, help=words, description=f"{words[:1].upper()}{words[1:]}.")
+        declare(declared)
+        declared.set_defaults(run=run)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and not given[0].startswith("-") and given[0] not in verbs.choices:
-        alike = difflib.get_close_matches(given[0], verbs.choices)
-        hint = f"did you mean {' or '.join(alike)}?" if alike else f"say one of {', '.join(verbs.choices)}."
+    if given and not given[0].startswith("-") and given[0] not in VERBS:
+        alike = difflib.get_close_matches(given[0], VERBS)
+        hint = f"did you mean {' or '.join(alike)}?" if alike else f"say one of {', '.join(VERBS)}."
         print(f"freshet has no verb {given[0]!r}; {hint}", file=sys.stderr)
         return USER_ERROR
     parsed = parser.parse_args(given)
-    run: Callable[[argparse.Namespace], int] = parsed.run
     try:
-        return run(parsed)
+        return int(parsed.run(parsed) or 0)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return USER_ERROR
     except KeyboardInterrupt:
         print("\nStopped; what was begun is left unfinished and in nobody's way.", file=sys.stderr)
         return STOPPED
@@ -100,6 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return OUR_ERROR
+
+
+@contextlib.contextmanager
+def refused(*errors: type[BaseException]) -> Iterator[None]:
+    """What a room refuses is the user's to mend, by the sentence that it gives."""
+    try:
+        yield
+    except errors as error:  # a policy that cannot be judged is no Exception, so that no handler hides it
+        raise UserError(str(error)) from error
 
 
 def add_numbers(verb: argparse.ArgumentParser, path: str) -> None:
@@ -135,10 +113,17 @@ def moment(text: str) -> float:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def run_demo(arguments: argparse.Namespace) -> int:
+def declare_demo(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("pipelines", nargs="*", help="which pipelines; all by default")
+    verb.add_argument("--minutes", type=float, default=60.0, help="minutes of traffic, simulated (60)")
+    verb.add_argument("--seed", type=int, default=1, help="another number, other traffic (1)")
+    add_numbers(verb, "PIPELINE.DETECTOR.NUMBER")
+
+
+def demo(arguments: argparse.Namespace) -> None:
     from laptop.demo import DemoError, demo
 
-    try:
+    with refused(DemoError):
         demo(
             arguments.pipelines,
             seconds=arguments.minutes * 60,
@@ -147,17 +132,27 @@ def run_demo(arguments: argparse.Namespace) -> int:
             numbers=dict(arguments.numbers),
             quiet=arguments.quiet,
         )
-    except DemoError as error:
-        print(error, file=sys.stderr)
-        return USER_ERROR
-    return 0
 
 
-def run_replay(arguments: argparse.Namespace) -> int:
+def declare_replay(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("pipeline", help="which pipeline")
+    verb.add_argument("file", type=Path, help="CSV with a heading, JSON Lines, Parquet, or other lines")
+    for option, metavar, words in (
+        ("--map", "COLUMN=NAME", "what the file calls a column, where that is not evident"),
+        ("--fill", "COLUMN=VALUE", "a value for a column that the file does not have"),
+        ("--reference", "REFERENCE=FILE", "a file with the rows of a reference"),
+    ):
+        verb.add_argument(option, type=pair, action="append", default=[], metavar=metavar, help=words)
+    verb.add_argument("--from", type=moment, metavar="TIME", dest="since", help="leave out what was before")
+    verb.add_argument("--until", type=moment, metavar="TIME", help="leave out what was from then on")
+    add_numbers(verb, "DETECTOR.NUMBER")
+
+
+def replay(arguments: argparse.Namespace) -> None:
     from laptop.replay import ReplayError, replay
 
     name = arguments.pipeline
-    try:
+    with refused(ReplayError):
         replay(
             name,
             arguments.file,
@@ -169,28 +164,119 @@ def run_replay(arguments: argparse.Namespace) -> int:
             until=arguments.until,
             quiet=arguments.quiet,
         )
-    except ReplayError as error:
-        print(error, file=sys.stderr)
-        return USER_ERROR
-    return 0
 
 
-def run_query(arguments: argparse.Namespace) -> int:
+def declare_query(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("sql", help="a select statement, or: show tables")
+    verb.add_argument("--csv", action="store_true", help="as CSV instead of a table")
+
+
+def query(arguments: argparse.Namespace) -> None:
     from laptop.run_folder import NoRun, RunFolder
     from sql.errors import SqlError
     from sql.lake import Lake, render
 
-    try:
+    with refused(NoRun, SqlError):
         run = RunFolder.latest()
         answer = Lake(run.path, now=run.ended).query(arguments.sql)
-    except (NoRun, SqlError) as error:
-        print(error, file=sys.stderr)
-        return USER_ERROR
     print(render(answer, csv=arguments.csv).rstrip("\n"))
-    return 0
 
 
-def run_check(_: argparse.Namespace) -> int:
+def declare_pipelines(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("pipelines", nargs="*", help="which pipelines; all by default")
+
+
+def curate(arguments: argparse.Namespace) -> None:
+    from laptop.curate import REFUSALS, curate
+
+    with refused(*REFUSALS):
+        curate(arguments.pipelines)
+
+
+def declare_new(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("name", help="the pipeline's and its folder's name, in lower snake case")
+    verb.add_argument("--from", type=Path, metavar="FILE", dest="source", help="your own events")
+    for option, words in (
+        ("--watch", "the column to watch"),
+        ("--key", "the column that says whose each row is"),
+        ("--time", "the column that says when"),
+    ):
+        verb.add_argument(option, default="", metavar="NAME", help=f"{words}, where that is not evident")
+
+
+def new(arguments: argparse.Namespace) -> None:
+    from pipelines.new import NotMade, new
+
+    with refused(NotMade):
+        lines = new(
+            arguments.name,
+            source=arguments.source,
+            watch=arguments.watch,
+            key=arguments.key,
+            time=arguments.time,
+        )
+    print("\n".join(lines))
+
+
+def cases(arguments: argparse.Namespace) -> int:
+    from lambdas.columns import DeclarationError
+    from pipelines.cases import CaseError, report
+
+    with refused(CaseError, DeclarationError):
+        return 0 if report(arguments.pipelines, say=print) else USER_ERROR
+
+
+def costs(arguments: argparse.Namespace) -> None:
+    from lambdas.columns import DeclarationError
+    from stacks.costs import costs, table
+
+    with refused(DeclarationError):
+        print(table(costs(arguments.pipelines)))
+
+
+def declare_yes(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--yes", action="store_true", help="go on without asking")
+
+
+def deploy(arguments: argparse.Namespace) -> None:
+    from lambdas.columns import DeclarationError
+    from stacks.account import Refused
+    from stacks.command import CommandError
+    from stacks.deploy import deploy
+
+    with refused(CommandError, DeclarationError, Refused):
+        deploy(yes=arguments.yes)
+
+
+def destroy(arguments: argparse.Namespace) -> None:
+    from stacks.account import Refused
+    from stacks.command import CommandError
+    from stacks.deploy import destroy
+
+    with refused(CommandError, Refused):
+        destroy(yes=arguments.yes)
+
+
+def declare_smoke(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("pipeline", help="which deployed pipeline")
+    verb.add_argument("--timeout", type=float, default=900.0, help="seconds to wait (900)")
+    verb.add_argument("--region", help="where it is deployed, unless the environment says it")
+    verb.add_argument("--profile", help="whose credentials to use, unless the environment says it")
+
+
+def smoke(arguments: argparse.Namespace) -> int:
+    from operate.smoke import SmokeError, smoke
+
+    with refused(SmokeError):
+        return smoke(
+            arguments.pipeline,
+            timeout=arguments.timeout,
+            region=arguments.region,
+            profile=arguments.profile,
+        )
+
+
+def check(_: argparse.Namespace) -> int:
     from stacks.check import run, size
 
     words, is_small = size()
@@ -203,6 +289,23 @@ def run_check(_: argparse.Namespace) -> int:
     if not sentences:
         print("Templates and SQL of every pipeline: nothing to mend.")
     return OUR_ERROR if sentences else 0
+
+
+Run = Callable[[argparse.Namespace], int | None]
+Declare = Callable[[argparse.ArgumentParser], None]
+VERBS: dict[str, tuple[Run, str, Declare]] = {
+    "demo": (demo, "deploy to a laptop's AWS, play an hour of traffic, show what came of it", declare_demo),
+    "replay": (replay, "play your own file through a pipeline, by the file's clock", declare_replay),
+    "query": (query, "ask the last run's lake in Athena SQL", declare_query),
+    "curate": (curate, "run the curating job on the last run's lake, on Spark", declare_pipelines),
+    "new": (new, "make a new pipeline's folder", declare_new),
+    "cases": (cases, "play the cases of pipelines and say what to write where one fails", declare_pipelines),
+    "costs": (costs, "say what a month costs, idle and at the declared load", declare_pipelines),
+    "deploy": (deploy, "deploy what cdk.json says, after saying what that makes and costs", declare_yes),
+    "destroy": (destroy, "take down what is deployed, after saying what is kept", declare_yes),
+    "smoke": (smoke, "send a marked event through a deployed pipeline and wait for its alert", declare_smoke),
+    "check": (check, "synthesize every pipeline; cdk-nag, cfn-lint and the SQL gate", lambda _: None),
+}
 
 
 if __name__ == "__main__":

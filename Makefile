@@ -9,7 +9,7 @@ export JSII_NODE := $(CURDIR)/.venv/node
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs synth lock clean
+.PHONY: help demo deploy destroy test check format docs synth lock clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -35,6 +35,13 @@ format: .venv/dev ## mend style and layout
 
 docs: .venv/dev ## write the generated pages of docs/
 	$(BIN)/python -m docs.fidelity
+	$(BIN)/python -m docs.policies
+
+deploy: .venv/runtime ## deploy what cdk.json says to AWS; YES=--yes does not ask
+	@$(BIN)/python freshet.py deploy $(YES)
+
+destroy: .venv/runtime ## delete Freshet from AWS; YES=--yes does not ask
+	@$(BIN)/python freshet.py destroy $(YES)
 
 synth: .venv/runtime ## write the CloudFormation templates into cdk.out
 	$(BIN)/python app.py

@@ -1,4 +1,8 @@
-"""The CDK's command: locked in `stacks/cdk`, installed into .venv/cdk, run by the Node of the wheel."""
+"""The CDK's command: locked in `stacks/cdk`, installed into .venv/cdk, run by the Node of the wheel.
+
+`npm install --package-lock-only --omit-lockfile-registry-resolved` in that folder locks another version;
+version 3 does not read what this app's library writes.
+"""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ from pipelines import discovery
 from sql.lake import Lake
 
 HERE = Path(__file__).parent
-BUCKETS, MARKS = 500, 200  # parts of a chart's time in which readings, and findings, are not told apart
-CHARTS, INCIDENTS, REASONS = 120, 300, 150  # the most on a page, shared among its pipelines
+BUCKETS, MARKED = 500, 200  # most parts of a chart's time that tell its readings, and its findings, apart
+CHARTS, INCIDENTS, MARKS, REASONS = 120, 200, 6_000, 150  # the most on a page, shared among its pipelines
 CHANNELS = {"email": "e-mail", "sms": "SMS"}
 THICKNESS = {"low": 4, "medium": 8, "high": 12, "critical": 18}  # px, for those who see no colours
 
@@ -261,7 +261,7 @@ class Section:
     def measures(self) -> Iterator[Mapping[str, Any]]:
         known = list(measures_of(self.pipeline))
         for measure in known:
-            total, charts = self._charts(measure, max(1, self._most(CHARTS) // len(known)))
+            total, charts = self._charts(measure, len(known))
             columns = ", ".join(one.name for one in key_columns(self.pipeline.event, measure.detector))
             yield {
                 "words": measure.expression.words,
@@ -273,8 +273,8 @@ class Section:
                 "sql": f"select {columns}, count(*) from {self.pipeline.table} group by {columns}",
             }
 
-    def _charts(self, measure: Measure, most: int) -> tuple[int, list[Chart]]:
-        """How many keys there are, and a chart of each of `most`: those with incidents, then the busiest."""
+    def _charts(self, measure: Measure, measures: int) -> tuple[int, list[Chart]]:
+        """How many keys there are, and charts of some: of those with incidents, then of the busiest."""
         detector, unit = measure.detector.name, measure.expression.unit
         rows = (
             f"(select key, at, value from ({measure.rows}) as every_row where at between {self.time.low} and "
@@ -286,7 +286,8 @@ class Section:
                 mine.setdefault(each.newest.key, []).append(each)
         keys = self._ask(
             f"select key, count(*), min(value), max(value), count(*) over () from {rows} group by key order "
-            f"by case when key in ({literals(mine)}) then 0 else 1 end, count(*) desc, key limit {most}"
+            f"by case when key in ({literals(mine)}) then 0 else 1 end, count(*) desc, key "
+            f"limit {max(1, self._most(CHARTS) // measures)}"
         )
         places = {key: place for place, key in enumerate(mine)}
         wanted = literals(row[0] for row in keys)
@@ -297,15 +298,16 @@ class Section:
             f"where key in ({wanted}) group by 1, 2 order by 1, 2"
         ):
             points[key] += dict.fromkeys(sorted(((low_at, low), (high_at, high))))
-        marks = self._marks(measure, wanted)
+        marked = self._most(MARKS) // max(1, len(keys) * measures)
+        marks = self._marks(measure, wanted, max(10, min(marked, MARKED)))
         charts = []
         for key, count, low, high, _ in sorted(keys, key=lambda row: places.get(row[0], len(mine))):
             drawn, incidents, found = points[key], mine.get(key, []), marks.get(key, [])
             gap = self._gap(measure, drawn)
-            marked = [
+            shown = [
                 mark.value for mark in found if abs(mark.value or 0) < LARGEST and mark.value is not None
             ]
-            values = Span.around([low, high, *(limit for limit, _ in measure.limits), *marked])
+            values = Span.around([low, high, *(limit for limit, _ in measure.limits), *shown])
             thinned = "" if count == len(drawn) else f", thinned to {len(drawn):,}"
             said = f"{many(count, measure.noun)}{thinned} · {many(len(incidents), 'incident')}"
             charts.append(
@@ -331,9 +333,9 @@ class Section:
         between = [later[0] - earlier[0] for earlier, later in pairwise(points)]
         return max(5 * statistics.median(between), 3 * self.bucket)
 
-    def _marks(self, measure: Measure, wanted: str) -> dict[str, list[Mark]]:
+    def _marks(self, measure: Measure, wanted: str, parts: int) -> dict[str, list[Mark]]:
         """Findings by key; of those too close together to be told apart the worst."""
-        part = f"cast(floor((at - {self.time.low}) / {self.time.length / MARKS}) as bigint)"
+        part = f"cast(floor((at - {self.time.low}) / {self.time.length / parts}) as bigint)"
         worst = ", ".join(f"max_by({name}, score)" for name in ("at", "observed", "severity", "sentence"))
         marks: dict[str, list[Mark]] = {}
         for key, _, count, at, observed, severity, sentence in self._ask(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from lambdas.columns import Double, Text, Timestamp
+from lambdas.columns import Double, Text, Timestamp, lake_time
 from lambdas.detectors.threshold import Threshold
 from lambdas.formats.json_objects import Json
 from lambdas.model import CRITICAL, LOW, Event, Pipeline
@@ -432,7 +432,39 @@ def test_page_of_a_million_events_is_small_and_says_what_it_leaves_out(
     assert page.stat().st_size < MOST_BYTES
     shown = opened(tmp_path).inner_text("main")
     assert "880 more keys; ask: " in shown
-    assert "1,700 more incidents; ask: " in shown
+    assert "1,800 more incidents; ask: " in shown
     assert "850 more reasons; ask: " in shown
     queries = re.findall(r'\./freshet query "(.+)"', shown)
     assert [len(Lake(tmp_path).query(query).rows) for query in queries] == [1_000, 2_000, 1_000]
+
+
+def test_page_is_small_though_every_key_is_strange_all_the_time(tmp_path: Path) -> None:
+    run = GeneratedRun(tmp_path, discovery.load("temperature"))
+    keys = [f"sensor-{number}" for number in range(120)]
+    run.put_events(readings(240_000, keys=keys))
+    run.put_results(
+        "finding",
+        (
+            {
+                "finding_id": f"{key} {second}",
+                "pipeline": "temperature",
+                "detector": "too_hot",
+                "key": key,
+                "found_at": lake_time(START + second),
+                "severity": "critical",
+                "score": second,
+                "observed": 50.0,
+                "sentence": "temperature is " + "9" * 1_000,
+            }
+            for key in keys
+            for second in range(0, 3_600, 18)
+        ),
+    )
+
+    page = write_page(run.folder, run.finish(findings=24_000))
+
+    assert page.stat().st_size < MOST_BYTES
+    # Each chart has its marks, and the latest finding, which has the highest score, is among them.
+    html = page.read_text()
+    assert html.count("2026-01-31 10:59:42, critical") == len(keys)
+    assert html.count('<circle class="mark') == 6_000

@@ -36,6 +36,7 @@ format: .venv/dev ## mend style and layout
 docs: .venv/dev ## write the generated pages of docs/
 	$(BIN)/python -m docs.fidelity
 	$(BIN)/python -m docs.policies
+	$(BIN)/python -m docs.policies
 
 deploy: .venv/runtime ## deploy what cdk.json says to AWS; YES=--yes does not ask
 	@$(BIN)/python freshet.py deploy $(YES)

@@ -46,13 +46,13 @@ class Crawler(Construct):
         role.grant_catalog(
             "glue:BatchCreatePartition",
             "glue:BatchGetPartition",
-            "glue:GetDatabase",
             "glue:GetPartitions",
             "glue:GetTable",
             # A crawler notes on the table that it was there.
             "glue:UpdateTable",
             tables=[table.name],
         )
+        role.grant_catalog("glue:GetDatabase", tables=[])
         crawler = glue.CfnCrawler(
             self,
             "Crawler",

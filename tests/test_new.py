@@ -36,12 +36,14 @@ METERS = "".join(
             "ts": 1_769_853_600_000 + row,
             "place": {"city": "Ulm"},
             # As long as a name may be, so that a declaration's line has to be broken.
-            "the reading's quality as it was judged by whoever was there and looked at it then": "good",
+            "the reading's quality as it was judged by whoever was there and looked at it": "good",
         }
     )
     + "\n"
     for row in range(40)
 )
+# Alike in the six digits that a number is cut to.
+PULSES = "host,pulse\nA,1000000.125\nA,1000000.25\nB,1000000.375\nB,1000000.875\n"
 UNTIMED = "sensor;pressure\nA;-5.5\nA;-7.25\nB;-6.0\nB;-1.5\n"
 
 
@@ -85,6 +87,7 @@ SOURCES = {
     "taxis": (ONE_SERIES, 50_000.0),
     "meters": (METERS, 1.24e-7),
     "pressures": (UNTIMED, -3.0),
+    "pulses": (PULSES, 1_000_000.5),
 }
 
 

@@ -83,8 +83,8 @@ def perform(
         overrides={name: overrides_of(name, numbers) for name in names},
         **more,
     )
-    page = write_page(folder, summary)
     folder.finish(summary)
+    page = write_page(folder, summary)
     terminal.closing(gathered)
     terminal.stage(f"see it: {page}")
     terminal.stage('ask it: ./freshet query "show tables"')

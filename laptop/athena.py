@@ -2,7 +2,7 @@
 
 Only with the rights of who asks, as far as they are Athena's to use: on tables, their objects and the result.
 A statement that Athena would refuse only while it runs is refused when it is handed in. Not honoured: the
-limit on bytes, result files, `execution parameters`.
+limit on bytes, result files, parameters.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from moto.athena.exceptions import InvalidArgumentException
 from moto.athena.models import AthenaBackend, QueryResults
 
 from laptop.cloud import Cloud
-from laptop.resources import ACCOUNT, Properties
+from laptop.resources import ACCOUNT
 from laptop.run_folder import RunFolder
 from sql.answer import shown
 from sql.errors import SqlError
@@ -54,29 +54,23 @@ class Athena:
             raise InvalidArgumentException(str(error)) from error
 
     def _demand(self, role: str, query: str, workgroup: Any) -> None:
-        arn = f"arn:aws:glue:{self._cloud.region}:{ACCOUNT}"
-        tables = [one for one in self._cloud.catalog() if re.search(rf"\b{one['Name']}\b", query)]
-        needed = [("glue:GetTable", f"{arn}:catalog"), ("glue:GetDatabase", f"{arn}:catalog")]
-        for one in tables:
-            database = f"{arn}:database/{one['DatabaseName']}"
-            needed += [("glue:GetDatabase", f"{arn}:database/default"), ("glue:GetDatabase", database)]
-            table = f"{arn}:table/{one['DatabaseName']}/{one['Name']}"
-            needed += [("glue:GetTable", database), ("glue:GetTable", table)]
-        for place in filter(None, map(bucket_and_key, tables)):
-            needed += [("s3:ListBucket", place[0]), ("s3:GetObject", f"{place[0]}/{place[1]}of-athena")]
+        glue, s3 = f"arn:aws:glue:{self._cloud.region}:{ACCOUNT}", "arn:aws:s3:::"
         result = workgroup.configuration["ResultConfiguration"]["OutputLocation"].removeprefix("s3://")
-        bucket = result.partition("/")[0]
-        needed += [("s3:GetBucketLocation", f"arn:aws:s3:::{bucket}")]
-        needed += [(f"s3:{verb}Object", f"arn:aws:s3:::{result}of-athena.csv") for verb in ("Put", "Get")]
-        for action, resource in needed:
-            self._cloud.policies.require(role, action, resource)
-
-
-def bucket_and_key(table: Properties) -> tuple[str, str] | None:
-    """Where a table's objects lie; none for a view."""
-    location: str = table["StorageDescriptor"].get("Location", "")
-    bucket, _, key = location.removeprefix("s3://").partition("/")
-    return (f"arn:aws:s3:::{bucket}", key) if location else None
+        needed = {f"{s3}{result}of-athena.csv": "s3:PutObject s3:GetObject"}
+        needed |= {s3 + result.partition("/")[0]: "s3:GetBucketLocation"}
+        needed |= {f"{glue}:catalog": "glue:GetDatabase glue:GetTable"}
+        needed |= {f"{glue}:database/default": "glue:GetDatabase"}
+        for one in self._cloud.catalog():
+            if re.search(rf"\b{one['Name']}\b", query):
+                needed[f"{glue}:database/{one['DatabaseName']}"] = "glue:GetDatabase glue:GetTable"
+                needed[f"{glue}:table/{one['DatabaseName']}/{one['Name']}"] = "glue:GetTable"
+                # A view has no place of its own.
+                if place := one["StorageDescriptor"].get("Location", "").removeprefix("s3://"):
+                    needed[s3 + place.partition("/")[0]] = "s3:ListBucket"
+                    needed[f"{s3}{place}of-athena"] = "s3:GetObject"
+        for resource, actions in needed.items():
+            for action in actions.split():
+                self._cloud.policies.require(role, action, resource)
 
 
 def results(answer: Answer) -> QueryResults:

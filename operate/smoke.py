@@ -78,12 +78,14 @@ def smoke(
 
     Raises `SmokeError` for what the user can mend.
     """
-    if timeout <= 0:
+    if not timeout > 0:
         raise SmokeError(f"There is no waiting for {timeout:g} s; say --timeout {TIMEOUT:.0f}.")
+    under_way: Smoke | None = None
     try:
         pipeline, given = discovery.load(name), cases.read(name)
         deployed = Deployed.find(boto3.Session(profile_name=profile, region_name=region), pipeline)
-        Smoke(deployed, given, say, clock or Clock(), timeout).run()
+        under_way = Smoke(deployed, given, say, clock or Clock(), timeout)
+        under_way.run()
     except (DeclarationError, CaseError) as error:
         raise SmokeError(str(error)) from error
     except Stuck as stuck:
@@ -99,12 +101,21 @@ def smoke(
         ) from error
     except ClientError as error:
         raise_for_user(error, name)
-        say(f"AWS answered {error.operation_name} with: {error}. Nothing is known of the event; try again.")
+        say(f"AWS refused {error.operation_name}: {str(error).rstrip('.')}. {whereabouts(under_way)}")
         return 1
     except BotoCoreError as error:
-        say(f"AWS was not reached: {str(error).rstrip('.')}. Nothing is known of the event; try again.")
+        sentence = f"AWS was not reached: {str(error).rstrip('.')}. {whereabouts(under_way)}"
+        if under_way is None or not under_way.has_sent:
+            raise SmokeError(sentence) from error
+        say(sentence)
         return 1
     return 0
+
+
+def whereabouts(under_way: Smoke | None) -> str:
+    if under_way is None or not under_way.has_sent:
+        return "Nothing was sent; try again."
+    return "What was sent goes its way, and nobody follows it any longer; try again."
 
 
 def raise_for_user(error: ClientError, name: str) -> None:
@@ -178,6 +189,7 @@ class Smoke:
         self._deployed, self._pipeline = deployed, deployed.pipeline
         self._say, self._clock, self._timeout = say, clock, timeout
         self._given = given
+        self.has_sent = False
         self._sent_at = 0.0
         self._asked_at = float("-inf")
 
@@ -237,6 +249,7 @@ class Smoke:
             answer = kinesis.put_records(
                 StreamName=stream, Records=[{"Data": each.data, "PartitionKey": each.partition_key}]
             )
+            self.has_sent = True
             (record,) = answer["Records"]
             if "ErrorCode" in record:
                 raise Stuck(

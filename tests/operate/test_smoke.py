@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from moto.sns.models import SNSBackend
 
 from laptop.athena import Athena
@@ -24,7 +24,7 @@ from laptop.resources import ACCOUNT, Resource
 from laptop.run import Progress, Run
 from laptop.run_folder import RunFolder
 from operate.marked import MARK
-from operate.smoke import Clock, SmokeError, smoke
+from operate.smoke import Clock, Deployed, Smoke, SmokeError, smoke
 from pipelines import discovery
 from sql.lake import Lake
 
@@ -254,6 +254,7 @@ def test_events_that_are_not_what_is_deployed_are_stuck_at_detection(world: Worl
     ("pipeline", "more", "sentence"),
     [
         ("temprature", {}, "did you mean temperature"),
+        ("temperature", {"timeout": float("nan")}, "There is no waiting for nan s"),
         ("temperature", {"timeout": 0}, "There is no waiting for 0 s; say --timeout 900."),
         (
             "temperature",
@@ -293,6 +294,18 @@ def test_every_right_of_the_policy_is_used(world: World) -> None:
     used = {id(grant) for request, grants in journal if request[0] == role for grant in grants}
     unused = [each.document for each in world.cloud.policies.grants(role) if id(each) not in used]
     assert [each for each in unused if each["Action"] not in LARGE_RESULTS] == []
+
+
+def test_what_was_sent_is_told_from_what_was_not_when_aws_is_not_reached(world: World) -> None:
+    def unreached(*_more: Any, **_named: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="https://nowhere")
+
+    with broken(Deployed, "find", unreached), pytest.raises(SmokeError, match="Nothing was sent"):
+        world.smoke("temperature")
+    with broken(Smoke, "_incident", unreached):
+        assert world.smoke("temperature") == 1
+    assert world.said[-1].startswith("AWS was not reached: Could not connect")
+    assert "What was sent goes its way" in world.said[-1]
 
 
 def test_without_credentials_or_a_region_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,6 +314,18 @@ def test_an_sms_that_is_given_up_is_heard_of_where_any_is_sent(cdk_out: Path) ->
         assert watched(alarm) == ("FILL(given_up, 0)", 300, given_up)
 
 
+def test_alarms_watch_as_many_metrics_as_their_price_is_given_for(cdk_out: Path) -> None:
+    """At $0.10 a month each."""
+    watched_by = dict.fromkeys([*STACKS.values(), "freshet-operators"], 0)
+    for alarm in resources(cdk_out, "AWS::CloudWatch::Alarm"):
+        watched_by[alarm.stack] += sum("MetricStat" in each for each in alarm.properties["Metrics"])
+
+    assert watched_by == {
+        **{stack: 20 + (name in TELLING_BY_SMS) for name, stack in STACKS.items()},
+        "freshet-operators": 5,
+    }
+
+
 # What each alarm says is wrong, and for how many seconds it has to be.
 WATCHED = {
     "Behind": (

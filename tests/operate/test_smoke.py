@@ -23,9 +23,9 @@ from laptop.functions import FunctionError
 from laptop.resources import ACCOUNT, Resource
 from laptop.run import Progress, Run
 from laptop.run_folder import RunFolder
-from operate.marked import MARK
+from operate.marked import MARK, choose
 from operate.smoke import Clock, Deployed, Smoke, SmokeError, smoke
-from pipelines import discovery
+from pipelines import cases, discovery
 from sql.lake import Lake
 
 PIPELINES = discovery.names()
@@ -306,6 +306,40 @@ def test_what_was_sent_is_told_from_what_was_not_when_aws_is_not_reached(world: 
         assert world.smoke("temperature") == 1
     assert world.said[-1].startswith("AWS was not reached: Could not connect")
     assert "What was sent goes its way" in world.said[-1]
+
+
+class Subscribed:
+    """A topic with one recipient who has not confirmed, one whom a filter keeps out, and one who is told."""
+
+    region_name = "us-east-1"
+
+    def client(self, service: str) -> Subscribed:
+        assert service == "sns"
+        return self
+
+    def get_paginator(self, _operation: str) -> Subscribed:
+        return self
+
+    def paginate(self, **_parameters: str) -> list[dict[str, Any]]:
+        arns = {"new": "PendingConfirmation", "out": "arn:out", "in": "arn:in"}
+        named = [{"Endpoint": f"{name}@example.com", "SubscriptionArn": arn} for name, arn in arns.items()]
+        return [{"Subscriptions": [{**each, "Protocol": "email"} for each in named]}]
+
+    def get_subscription_attributes(self, *, SubscriptionArn: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        policy = {"pipeline": ["casino"]} if SubscriptionArn == "arn:out" else {"pipeline": ["temperature"]}
+        return {"Attributes": {"FilterPolicy": json.dumps(policy)}}
+
+
+def test_who_has_not_confirmed_is_named_and_whom_a_filter_keeps_out_is_not() -> None:
+    pipeline = discovery.load("temperature")
+    deployed = Deployed(session=Subscribed(), pipeline=pipeline, outputs={"AlertsTopic": "topic"})
+    given = cases.read("temperature")
+    change = choose(pipeline, given, START).change
+
+    assert list(Smoke(deployed, given, print, Clock(), 1)._told(change)) == [
+        "new@example.com by email: not confirmed, so nothing comes",
+        "in@example.com by email",
+    ]
 
 
 def test_without_credentials_or_a_region_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,22 +67,21 @@ class Glue:
         only(where, given["Command"], "Name", "glueetl")
         start_spark()
         words = {**given.get("DefaultArguments", {}), **(arguments or {})}
-        script = urlsplit(given["Command"]["ScriptLocation"])
         with self._acting(given["Role"], "jobs/laptop"), tempfile.TemporaryDirectory() as folder:
             s3 = _S3(self._cloud, Path(folder))
-            path = s3.fetched(f"s3://{script.netloc}{script.path}")
-            with (
-                s3.seen_by_spark(),
-                mock.patch("sys.argv", [str(path), *(word for pair in words.items() for word in pair)]),
-                mock.patch("time.time", return_value=self._cloud.clock.now),
-            ):
-                try:
-                    runpy.run_path(str(path), run_name="__main__")
-                except SystemExit as ended:
-                    if ended.code:
-                        raise JobFailed(str(ended.code)) from ended
-                except Exception as error:
-                    raise JobFailed(f"{type(error).__name__}: {error}") from error
+            try:
+                path = str(s3.fetched(given["Command"]["ScriptLocation"]))
+                with (
+                    s3.seen_by_spark(),
+                    mock.patch("sys.argv", [path, *(word for pair in words.items() for word in pair)]),
+                    mock.patch("time.time", return_value=self._cloud.clock.now),
+                ):
+                    runpy.run_path(path, run_name="__main__")
+            except SystemExit as ended:
+                if ended.code:
+                    raise JobFailed(str(ended.code)) from ended
+            except Exception as error:
+                raise JobFailed(f"{type(error).__name__}: {error}") from error
 
     def run_crawler(self, name: str) -> list[str]:
         """Register what lies in the location of the crawler's tables and is no partition; where each lies."""
@@ -238,5 +237,7 @@ def start_spark() -> None:
         "spark.driver.host": "127.0.0.1",
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
     }
-    SparkSession.builder.master("local[2]").config(map=local).getOrCreate()
+    session = SparkSession.builder.master("local[2]").config(map=local).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")

@@ -345,6 +345,12 @@ def curated(*partitions: tuple[str, str], **more: Any) -> dict[str, Any]:
     return table("curated", *columns, keys=("day",), partitions=listed, **more)
 
 
+@pytest.mark.fidelity(
+    service="Athena",
+    behaviour="a table without projection has the partitions that are registered, where the catalog says",
+    source="https://docs.aws.amazon.com/athena/latest/ug/partitions.html",
+    falls_short="",
+)
 def test_registered_partitions_are_read_where_the_catalog_says_and_nowhere_else(tmp_path: Path) -> None:
     # given a day that two runs have written, one that nobody registered, and a value that is not the path's
     put_readings(tmp_path, "runs/1/day=2026-01-31", ("old", 1))
@@ -366,6 +372,12 @@ def test_a_table_without_registered_partitions_is_empty(tmp_path: Path) -> None:
     assert Lake(tmp_path).query("select count(*) from curated").rows == [(0,)]
 
 
+@pytest.mark.fidelity(
+    service="Athena",
+    behaviour="out of a projected range there are no rows, and no error",
+    source="https://docs.aws.amazon.com/athena/latest/ug/partition-projection.html",
+    falls_short="the end of the range is not looked at",
+)
 def test_hours_before_the_projected_range_are_not_there(tmp_path: Path) -> None:
     for hour in ("2026-01-31-09", "2026-01-31-10", "2026-01-31-11"):
         put_readings(tmp_path, f"events/raw/dt={hour}", (hour, 1))

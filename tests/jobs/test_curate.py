@@ -122,12 +122,6 @@ def days_of(yard: Yard) -> tuple[str, str]:
     return f"{midnight - timedelta(days=1):%Y-%m-%d}", f"{midnight:%Y-%m-%d}"
 
 
-@pytest.mark.fidelity(
-    service="Glue",
-    behaviour="a job runs its script with the default arguments and those of the run, under its role",
-    source="https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html",
-    falls_short="Spark alone, without what Glue adds; its S3 client lists, reads and writes, no more",
-)
 def test_an_event_is_kept_on_the_day_on_which_it_happened(yard: Yard) -> None:
     two_days(yard)
 
@@ -401,12 +395,6 @@ def test_a_run_stops_before_it_switches_a_day_that_another_has_switched(yard: Ya
     behaviour="a crawler whose policy is LOG changes nothing that is in the catalog",
     source="https://docs.aws.amazon.com/glue/latest/dg/crawler-configuration.html",
 )
-@pytest.mark.fidelity(
-    service="Glue",
-    behaviour="with the change policies LOG a crawler changes no table and no partition that exists",
-    source="https://docs.aws.amazon.com/glue/latest/dg/crawler-schema-changes-prevent.html",
-    falls_short="catalog targets with one partition key only",
-)
 def test_a_crawler_leaves_what_the_job_has_curated_as_it_is(yard: Yard) -> None:
     rows = two_days(yard)
     yard.curate("temperature")
@@ -425,13 +413,7 @@ def test_a_crawler_leaves_what_the_job_has_curated_as_it_is(yard: Yard) -> None:
     service="Glue",
     behaviour="a crawler of a catalog's table registers a folder as its partition, with the table's columns",
     source="https://docs.aws.amazon.com/glue/latest/dg/crawler-configuration.html",
-    falls_short="what is in a file is not compared with the table; one partition key, no schedule",
-)
-@pytest.mark.fidelity(
-    service="Glue",
-    behaviour="a crawler of a catalog table registers new folders of its location, with the table's columns",
-    source="https://docs.aws.amazon.com/glue/latest/dg/crawler-configuration.html",
-    falls_short="the files are not compared with the columns; which rights it asks for is a guess",
+    falls_short="what is in a file is not compared with the table; one partition key; its rights are a guess",
 )
 def test_a_day_that_was_put_back_by_hand_is_registered_and_taken_into_the_next_run(yard: Yard) -> None:
     # given the day's file somewhere else, as from a backup

@@ -283,6 +283,12 @@ def test_who_has_no_right_is_told_which_policy_to_get(world: World) -> None:
         world.smoke("temperature")
 
 
+@pytest.mark.fidelity(
+    service="Athena",
+    behaviour="a query needs its caller's rights on catalog, tables, their objects, the result and the key",
+    source="https://docs.aws.amazon.com/athena/latest/ug/security-iam-athena.html",
+    falls_short="",
+)
 def test_every_right_of_the_policy_is_used(world: World) -> None:
     role = attached(world, "temperature")
     with world.cloud.policies.acting_as(role):

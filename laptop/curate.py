@@ -48,7 +48,9 @@ def curate(
             cloud.clock.advance_to(summary["ended"] + (int(given["--settled-after-hours"]) + 1) * HOUR)
             # A replayed file may be older than any lake is projected to be.
             hours = sorted(path.name[3:] for path in (folder.lake / "events" / name).glob("dt=*"))
-            Glue(cloud).run_job(job, {"--from": hours[0]} if hours and hours[0] < "2026" else {})
+            first = next(t for t in cloud.catalog() if t["Name"] == f"{name}_uncurated")["Parameters"]
+            is_older = hours and hours[0] < first["projection.dt.range"]
+            Glue(cloud).run_job(job, {"--from": hours[0]} if is_older else {})
             keep(cloud, folder, given["--bucket"], name)
             say(
                 f"{name}: {sum(1 for _ in (folder.lake / 'curated' / name).rglob('*.parquet'))} curated files"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -22,28 +22,33 @@ pytestmark = pytest.mark.xdist_group("spark")
 EACH = "select sensor_id, temperature, measured_at, dt from temperature_distinct order by 1, 2"
 
 
-@pytest.fixture
-def run(cdk_out: Path, tmp_path: Path) -> RunFolder:
-    """A run that has ended with four files, one row in two of them."""
+@pytest.fixture(params=["2026-03-01", "2013-12-02"])
+def run(cdk_out: Path, tmp_path: Path, request: pytest.FixtureRequest) -> RunFolder:
+    """A run that has ended with four files, one row in two of them; its records may be from long ago."""
     folder = RunFolder(tmp_path / "run")
     with Cloud(Clock(START)) as cloud:
         cloud.deploy(cdk_out)
         yard = Yard(cloud, tmp_path)
-        times = [yard.midnight + timedelta(minutes=40 * number) for number in range(5)]
+        since = datetime.fromisoformat(request.param)
+        times = [since + timedelta(minutes=40 * number) for number in range(5)]
         rows = [row("temperature", happened=time, arrived=time) for time in times]
         yard.put("temperature", [*rows, rows[0] | {"dt": rows[4]["dt"]}])
         for key in yard.objects():
             path = folder.lake / key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(yard.body(key))
-        folder.write_json("catalog.json", [catalog_entry(table) for table in cloud.catalog()])
-        ended = cloud.clock.now + 6 * 3_600
+        catalog = [catalog_entry(table) for table in cloud.catalog()]
+        # as a run keeps it
+        earlier = {"first_hour": "2013-01-01-00"}
+        folder.write_json("catalog.json", [e | (earlier if "first_hour" in e else {}) for e in catalog])
+        ended = since.replace(tzinfo=UTC).timestamp() + 6 * 3_600
     folder.write_json("summary.json", {"pipelines": [{"pipeline": "temperature"}], "ended": ended})
     return folder
 
 
 def test_a_runs_lake_is_curated_and_answers_as_before(run: RunFolder, cdk_out: Path) -> None:
     before = Lake(run.path).query(EACH).rows
+    assert len(before) == 5
     with mock.patch("laptop.curate.assembly", return_value=cdk_out):
         # when it is curated twice
         curate(folder=run)

@@ -15,7 +15,7 @@ from laptop.cloud import Cloud
 from laptop.policies import ASSUME_ROLE
 from pipelines import discovery
 from tests.policies.exercise import exercised
-from tests.policies.proof import UNPROVEN, Grant, Proof, plain
+from tests.policies.proof import UNATTACHED, UNPROVEN, Grant, Proof, plain
 
 PAGE = Path(__file__).parent / "policies.md"
 POLICIES = {
@@ -149,6 +149,8 @@ has the grant. Names that CloudFormation makes up are given as logical ids.
             f"| {', '.join(sorted(roles_of))} | {', '.join(entry.actions.split())} | {', '.join(sorted(on))} "
             f"| {entry.why} | [{said_by}]({entry.source}) |"
         )
+    lines += ["", "## What no role has until somebody attaches it", ""]
+    lines += [f"- {name}: run under by [{path}](../{path})" for name, path in UNATTACHED.items()]
     lines += ["", "## What the policies of resources say, and what of it the laptop judges"]
     lines += table("policy", "whom", "what", "judged")
     lines += of_resources(cloud)

@@ -82,6 +82,10 @@ UNPROVEN = [
 ]
 
 
+# Policies that nobody has until somebody attaches them, and the tests that run under each of them.
+UNATTACHED = {"SmokePolicy": "tests/operate/test_smoke.py"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Grant:
     """One action on one resource that one role is allowed.
@@ -158,6 +162,12 @@ class Proof:
             if each.type in NAMELESS
         }
 
+    @property
+    def unattached(self) -> set[str]:
+        """The policies that no role has."""
+        policies = self._cloud.of_type("AWS::IAM::ManagedPolicy")
+        return {plain(one.logical_id) for one in policies if not one.properties.get("Roles")}
+
     @cached_property
     def pipelines(self) -> dict[str, str]:
         """Each pipeline by its stack."""
@@ -174,9 +184,5 @@ def denials(policies: Policies, requests: list[Request]) -> Iterator[str]:
 
 
 def plain(logical_id: str) -> str:
-    """A logical id without the hash that the CDK adds, and a role's without Role: it is known by whose it is.
-
-    >>> plain("DetectRole0844D58E")
-    'Detect'
-    """
+    """A logical id without the hash that the CDK adds; a role's also without Role, as DetectRole0844D58E."""
     return re.sub(r"[0-9A-F]{8}$", "", logical_id).removesuffix("Role")

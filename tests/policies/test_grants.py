@@ -11,7 +11,7 @@ from docs import policies as page
 from laptop.cloud import Cloud
 from laptop.policies import ASSUME_ROLE
 from tests.policies.exercise import exercised
-from tests.policies.proof import UNPROVEN, Grant, Proof
+from tests.policies.proof import UNATTACHED, UNPROVEN, Grant, Proof
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,11 @@ def test_every_role_is_trusted_to_one_service_which_takes_it(proof: Proof) -> No
     trusts = [grant for grant in proof.grants if grant.action == ASSUME_ROLE]
     assert len(trusts) == len({(grant.role.stack, grant.role.logical_id) for grant in proof.grants})
     assert all(grant.is_proven for grant in trusts)
+
+
+def test_every_policy_that_no_role_has_is_proven_by_tests_of_its_own(proof: Proof) -> None:
+    assert proof.unattached == UNATTACHED.keys()
+    assert all((page.PAGE.parents[1] / path).is_file() for path in UNATTACHED.values())
 
 
 def test_page_is_as_the_exercise_shows_it(cloud: Cloud) -> None:

@@ -13,9 +13,8 @@ from typing import Any  # a template's properties are as mixed as JSON
 from lambdas.columns import Boolean, Column, DeclarationError, Double, Integer, Json, Timestamp
 from lambdas.detectors.window import Window
 from lambdas.model import Iot, Load, Pipeline
-from pipelines import discovery
 from stacks.check import synthesize
-from stacks.settings import Settings
+from stacks.settings import configured
 
 READ_ON = "November 2026"
 REGION = "us-east-1"
@@ -387,8 +386,7 @@ def grouped(uses: Rows) -> list[Row]:
 
 def costs(wanted: Sequence[str]) -> list[Costs]:
     """A month of these pipelines, by default of those that cdk.json deploys. Raises `DeclarationError`."""
-    context = json.loads((discovery.ROOT.parent / "cdk.json").read_text())["context"]
-    settings = Settings.read(context.get("freshet"), pipelines=",".join(wanted) or None)
+    settings = configured(pipelines=",".join(wanted))
     with tempfile.TemporaryDirectory() as folder:
         done = synthesize(Path(folder), {"pipelines": ",".join(each.name for each in settings.pipelines)})
         if done.returncode:

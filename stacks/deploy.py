@@ -12,11 +12,12 @@ from typing import Any  # a template's properties are as mixed as JSON
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lambdas.columns import DeclarationError
 from pipelines import discovery
 from stacks import command
 from stacks.account import PREFIX, TOOLKIT, Account, Refused, Stack, sentence
 from stacks.costs import HOURS, PRICES, reckon
-from stacks.settings import PLATFORM, Settings
+from stacks.settings import PLATFORM, Settings, configured
 
 ROOT = command.ROOT
 ASSEMBLY = ROOT / ".freshet" / "deploy"
@@ -106,14 +107,10 @@ def destroy(*, yes: bool = False, terminal: Terminal | None = None) -> None:
         output = ["--output", str(ASSEMBLY.with_name("destroy"))]
         command.run(["destroy", "--all", "--force", *context, *output], region=account.region)
         terminal.say("Destroyed. What is kept is listed above, with what deletes it for good.")
+    except DeclarationError as error:
+        raise Refused(str(error)) from None
     except (BotoCoreError, ClientError) as error:
         raise Refused(sentence(error)) from None
-
-
-def configured() -> Settings:
-    """What cdk.json says. Raises `DeclarationError`."""
-    context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    return Settings.read(context.get("freshet"))
 
 
 def stack_manifest(assembly: Path) -> dict[str, Any]:

@@ -156,6 +156,16 @@ class Settings:
                     )
 
 
+def configured(*, pipelines: object = None) -> Settings:
+    """What cdk.json says, for these pipelines or for those that it names. Raises `DeclarationError`."""
+    path = discovery.ROOT.parent / "cdk.json"
+    try:
+        context = _mapping("context", json.loads(path.read_text()).get("context"))
+    except json.JSONDecodeError as error:
+        raise _wrong(f"line {error.lineno}", f"it is no JSON ({error.msg}); mend it there") from None
+    return Settings.read(context.get("freshet"), pipelines=pipelines)
+
+
 def _audiences(pipelines: Iterable[Pipeline]) -> set[str]:
     detectors = [detector for pipeline in pipelines for detector in pipeline.detectors]
     return {PLATFORM, *(str(getattr(detector, "audience", "")) for detector in detectors)}

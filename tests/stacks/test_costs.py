@@ -130,3 +130,13 @@ def test_what_is_printed_adds_up(reckoned: dict[str, Costs]) -> None:
 def test_costs_of_a_pipeline_that_is_not_there_are_refused() -> None:
     with pytest.raises(DeclarationError, match="there is no pipeline 'temprature'; did you mean temperature"):
         costs.costs(["temprature"])
+
+
+def test_a_cdk_json_that_is_no_json_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cdk.json").write_text('{"context": {\n"freshet": {},\n}}')
+    monkeypatch.setattr(discovery, "ROOT", tmp_path / "pipelines")
+
+    with pytest.raises(
+        DeclarationError, match=r"^cdk\.json, line \d: it is no JSON \(.*\); mend it there\.$"
+    ):
+        costs.costs([])

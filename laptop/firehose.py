@@ -171,7 +171,8 @@ class DeliveryStream:
         arrived = self._read(self._reader) if self._reader else self._put
         self._put, moved = [], len(arrived)
         for record in arrived:
-            self._intake.add(record, record.at, now)
+            # What comes from a stream waits from its reading on; what is put, from its arrival.
+            self._intake.add(record, now if self._reader else record.at, now)
         if self._function:
             moved += self._intake.pump(now, patient=patient)
         return moved + self._delivery.pump(now, patient=patient)

@@ -462,6 +462,7 @@ def test_transform_event_is_shaped_as_firehoses(cloud: SmallCloud) -> None:
     firehose = delivering(cloud, source=source, transform=handler)
     cloud.wait(0.25)
     cloud.kinesis.put("events", [("sensor-1", b"{}")])
+    firehose.pump(cloud.wait(1))
     # when
     firehose.pump(cloud.wait(60))
     # then

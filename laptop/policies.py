@@ -23,8 +23,6 @@ from laptop.actions import ACTIONS, Parameters, asked
 from laptop.resources import ACCOUNT, Resource
 
 Context = Mapping[str, str | None]  # a condition key in lower case → its value; None where the call has none
-
-
 ASSUME_ROLE = "sts:AssumeRole"
 
 

@@ -16,7 +16,7 @@ help: ## print this list
 	@echo "usage: make <target> [PYTHON=/path/to/python3.11]"
 	@awk -F ':.*## ' '/^[a-z./]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/runtime ## play a day of traffic through the deployed templates on this machine
+demo: .venv/runtime ## play an hour of traffic through the deployed templates on this machine
 	$(BIN)/python freshet.py demo
 
 test: .venv/dev ## run every test
@@ -35,7 +35,6 @@ format: .venv/dev ## mend style and layout
 
 docs: .venv/dev ## write the generated pages of docs/
 	$(BIN)/python -m docs.fidelity
-	$(BIN)/python -m docs.policies
 	$(BIN)/python -m docs.policies
 
 deploy: .venv/runtime ## deploy what cdk.json says to AWS; YES=--yes does not ask

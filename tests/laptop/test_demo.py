@@ -233,7 +233,7 @@ group by door_id
 def house_with_doors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the house with a fourth folder and no edit anywhere else."""
     house = tmp_path_factory.mktemp("house")
-    for room in ("lambdas", "pipelines", "stacks", "sql", "laptop"):
+    for room in ("glue_jobs", "lambdas", "pipelines", "stacks", "sql", "laptop"):
         shutil.copytree(HOUSE / room, house / room, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("app.py", "cdk.json", "freshet.py"):
         shutil.copy(HOUSE / file, house / file)

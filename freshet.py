@@ -20,6 +20,10 @@ DEMO_START = 1_767_261_600.0  # 2026-01-01 10:00 UTC: a demo of one seed is the 
 FAILURES = Path(__file__).parent / ".freshet" / "failure.log"
 
 
+class Failed(Exception):
+    """What is neither the user's to mend nor a fault here: a sentence that says it all."""
+
+
 class UserError(Exception):
     """What the user can mend; the message says what is wrong, where, and how."""
 
@@ -50,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(given)
     try:
         return int(parsed.run(parsed) or 0)
-    except UserError as error:
+    except (Failed, UserError) as error:
         print(error, file=sys.stderr)
-        return USER_ERROR
+        return OUR_ERROR if isinstance(error, Failed) else USER_ERROR
     except KeyboardInterrupt:
         print("\nStopped; what was begun is left unfinished and in nobody's way.", file=sys.stderr)
         return STOPPED
@@ -69,6 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return OUR_ERROR
+
+
+@contextlib.contextmanager
+def failed(error: type[Exception]) -> Iterator[None]:
+    """What another program could not do, in its own words."""
+    try:
+        yield
+    except error as told:
+        raise Failed(str(told)) from told
 
 
 @contextlib.contextmanager
@@ -244,7 +257,7 @@ def deploy(arguments: argparse.Namespace) -> None:
     from stacks.command import CommandError
     from stacks.deploy import deploy
 
-    with refused(CommandError, DeclarationError, Refused):
+    with refused(DeclarationError, Refused), failed(CommandError):
         deploy(yes=arguments.yes)
 
 
@@ -253,7 +266,7 @@ def destroy(arguments: argparse.Namespace) -> None:
     from stacks.command import CommandError
     from stacks.deploy import destroy
 
-    with refused(CommandError, Refused):
+    with refused(Refused), failed(CommandError):
         destroy(yes=arguments.yes)
 
 

@@ -66,7 +66,10 @@ def synthesize(folder: Path, context: Mapping[str, Any]) -> None:
     done = subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own app
     if done.returncode:
         shutil.rmtree(folder, ignore_errors=True)
-        raise SynthError(done.stderr.strip() or f"app.py ended with {done.returncode}")
+        said = done.stderr.strip() or f"app.py ended with {done.returncode}"
+        if "Traceback" in said:  # no refusal, but a fault of the app
+            raise RuntimeError(said.splitlines()[-1]) from SynthError(said)
+        raise SynthError(said)
 
 
 def forget_old() -> None:

@@ -129,6 +129,13 @@ def test_text_to_a_registered_mobile_has_no_name_and_no_health_value(demo: Demo)
     assert all("bpm" not in text["body"] and len(text["body"]) <= 160 for text in texts)
 
 
+def test_page_of_the_run_is_written_and_named(demo: Demo) -> None:
+    page = demo.folder / "page.html"
+
+    assert str(page) in demo.done.stdout.replace("\n", "")
+    assert all(f'id="{pipeline}"' in page.read_text() for pipeline in PIPELINES)
+
+
 def test_closing_table_is_printed(demo: Demo) -> None:
     for words in ("records sent", "late events", "quarantined", "Parquet files", "alerts by SMS", "rows of"):
         assert words in demo.done.stdout
@@ -160,7 +167,7 @@ def test_readme_says_what_make_can_do() -> None:
     ("words", "sentence"),
     [
         (["demo", "temprature"], "did you mean temperature"),
-        (["demo", "--minutes", "0"], "There is no traffic in no time"),
+        (["demo", "--minutes", "0"], "There is no traffic of 0 minutes; say --minutes 60."),
         (["query", "select sensor from temperature_events"], "sensor_id"),
         (["query", "select * from temperature_event"], "temperature_events"),
     ],

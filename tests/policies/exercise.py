@@ -249,7 +249,7 @@ class Exercise:
                 self._run.iot.publish(pipeline.topic, b"{}", "device")
 
     def _send(self, pipeline: Deployed, sent: Iterable[Sent]) -> None:
-        """One batch, handed over at once."""
+        """One batch, handed over at once; Firehose waits from when it has read."""
         for each in sent:
             self._cloud.clock.advance_to(each.at)
             if each.via == "iot":
@@ -257,6 +257,7 @@ class Exercise:
             else:
                 self._run.kinesis.put(pipeline.stream, [(each.partition_key, each.data)])
         self._run.mappings.drain()
+        self._run.firehose.pump(self._cloud.clock.now)
 
     def _wait(self, seconds: float) -> None:
         """Let time pass, with all that services do by the clock."""

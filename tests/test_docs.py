@@ -246,6 +246,9 @@ def test_page_does_what_it_shows(house: House, page: Path) -> None:
             write(copy, block)
         else:
             assert block.kind == "picture"
+    assert not [command for at, command in expected if at == page], (
+        "a command that is to fail is no longer shown"
+    )
 
 
 def run_command(copy: Copy, block: Block, command: str, fails: str) -> None:
@@ -309,7 +312,9 @@ def see_files(house: House, block: Block) -> None:
     first, *lines = block.text.splitlines()
     folder = house.demo.path if "<run>" in first else HOUSE / first
     for line in lines:
-        for name in re.findall(r"(?:^|   )\s*([\w*]+(?:[./][\w*./]*)+)", line):
+        names = re.findall(r"(?:^|   )\s*([\w*]+(?:[./][\w*./]*)+)", line)
+        assert names, f"{block}: {line} begins with no file"
+        for name in names:
             assert list(folder.glob(name.rstrip("/"))), f"{block}: there is no {name} in {folder}"
 
 
@@ -391,6 +396,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [
         each for each in targets if "://" not in each and not (page.parent / each.partition("#")[0]).exists()
     ] == []
+
+
+def test_every_page_is_in_the_index_and_every_room_has_one() -> None:
+    listed = {str(link.attrs["href"]) for link in inline(HOUSE / "docs" / "README.md", "link_open")}
+    shown = {str(link.attrs["href"]) for link in inline(FRONT, "link_open")}
+
+    assert {page.name for page in (HOUSE / "docs").glob("*.md")} - {"README.md"} <= listed
+    assert {f"docs/{room}.md" for room in ROOMS} <= shown
 
 
 @cache

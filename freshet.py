@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import math
 import os
 import sys
 import traceback
@@ -47,13 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         declared.set_defaults(run=run)
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and not given[0].startswith("-") and given[0] not in VERBS:
-        alike = difflib.get_close_matches(given[0], VERBS)
-        hint = f"did you mean {' or '.join(alike)}?" if alike else f"say one of {', '.join(VERBS)}."
+        alike = difflib.get_close_matches(given[0], VERBS, n=1)
+        hint = f"did you mean {alike[0]}?" if alike else f"say one of {', '.join(VERBS)}."
         print(f"freshet has no verb {given[0]!r}; {hint}", file=sys.stderr)
         return USER_ERROR
-    parsed = parser.parse_args(given)
     try:
-        return int(parsed.run(parsed) or 0)
+        parsed = parser.parse_args(given)
+    finally:
+        flush()
+    try:
+        code = int(parsed.run(parsed) or 0)
+        sys.stdout.flush()
+        return code
     except (Failed, UserError) as error:
         print(error, file=sys.stderr)
         return OUR_ERROR if isinstance(error, Failed) else USER_ERROR
@@ -61,8 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nStopped; what was begun is left unfinished and in nobody's way.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
-        # Whoever reads the output, as `head` does, has enough of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        flush()
         return 0
     except Exception as error:
         FAILURES.parent.mkdir(exist_ok=True)
@@ -73,6 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return OUR_ERROR
+
+
+def flush() -> None:
+    """Whoever reads the output, as `head` does, may have enough of it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
@@ -111,9 +124,11 @@ def pair(text: str) -> tuple[str, str]:
 def number(text: str) -> tuple[str, float]:
     name, value = pair(text)
     try:
-        return name, float(value)
+        if math.isfinite(found := float(value)):
+            return name, found
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{value!r} is no number; say one, as {name}=32") from None
+        pass
+    raise argparse.ArgumentTypeError(f"{value!r} is no finite number; say one, as {name}=32")
 
 
 def moment(text: str) -> float:
@@ -180,7 +195,7 @@ def replay(arguments: argparse.Namespace) -> None:
 
 
 def declare_query(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("sql", help="a select statement, or: show tables")
+    verb.add_argument("sql", nargs="+", help="a select statement, in quotes; or: show tables")
     verb.add_argument("--csv", action="store_true", help="as CSV instead of a table")
 
 
@@ -191,7 +206,11 @@ def query(arguments: argparse.Namespace) -> None:
 
     with refused(NoRun, SqlError):
         run = RunFolder.latest()
-        answer = Lake(run.path, now=run.ended).query(arguments.sql)
+        try:
+            answer = Lake(run.path, now=run.ended).query(" ".join(arguments.sql))
+        except SqlError as error:
+            played = ", ".join(one["pipeline"] for one in run.read_json("summary.json")["pipelines"])
+            raise SqlError(f"{error} (The last run played {played}.)") from error
     print(render(answer, csv=arguments.csv).rstrip("\n"))
 
 
@@ -239,6 +258,10 @@ def cases(arguments: argparse.Namespace) -> int:
         return 0 if report(arguments.pipelines, say=print) else USER_ERROR
 
 
+def declare_costs(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("pipelines", nargs="*", help="which pipelines; by default those that cdk.json names")
+
+
 def costs(arguments: argparse.Namespace) -> None:
     from lambdas.columns import DeclarationError
     from stacks.costs import costs, table
@@ -284,7 +307,8 @@ def smoke(arguments: argparse.Namespace) -> int:
         return smoke(
             arguments.pipeline,
             timeout=arguments.timeout,
-            region=arguments.region,
+            # The CDK's command takes it so; boto3 alone would not.
+            region=arguments.region or os.environ.get("AWS_REGION"),
             profile=arguments.profile,
         )
 
@@ -313,7 +337,7 @@ VERBS: dict[str, tuple[Run, str, Declare]] = {
     "curate": (curate, "run the curating job on the last run's lake, on Spark", declare_pipelines),
     "new": (new, "make a new pipeline's folder", declare_new),
     "cases": (cases, "play the cases of pipelines and say what to write where one fails", declare_pipelines),
-    "costs": (costs, "say what a month costs, idle and at the declared load", declare_pipelines),
+    "costs": (costs, "say what a month costs, idle and at the declared load", declare_costs),
     "deploy": (deploy, "deploy what cdk.json says, after saying what that makes and costs", declare_yes),
     "destroy": (destroy, "take down what is deployed, after saying what is kept", declare_yes),
     "smoke": (smoke, "send a marked event through a deployed pipeline and wait for its alert", declare_smoke),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from laptop.perform import REFUSALS, perform
+from laptop.perform import REFUSALS, overrides_of, perform
 from laptop.run import Traffic, merged, traffic_of
 from laptop.terminal import Terminal
 from pipelines import discovery
@@ -30,6 +30,8 @@ def demo(
         raise DemoError(f"There is no traffic of {seconds / 60:g} minutes; say --minutes 60.")
     try:
         names = [discovery.load(name).name for name in dict.fromkeys(wanted) or discovery.names()]
+        for name in names:
+            discovery.load(name).overridden(overrides_of(name, numbers))
         modules = {name: traffic_of(name) for name in names}
         traffic = Traffic(
             sent=merged(modules, seed=seed, start=start, seconds=seconds),

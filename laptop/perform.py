@@ -15,15 +15,17 @@ from laptop.figures import Figures, as_summary, gather
 from laptop.page import write_page
 from laptop.policies import PolicyError
 from laptop.resources import DeployError
-from laptop.run import NoTraffic, Run, Traffic
-from laptop.run_folder import RunFolder
+from laptop.run import QUIET, NoTraffic, Run, Traffic
+from laptop.run_folder import NoRun, RunFolder
 from laptop.services import NotHonoured
 from laptop.terminal import Terminal
 from pipelines import discovery
+from sql.errors import SqlError
+from sql.lake import Lake
 
 RECIPIENTS = [{"email": "operators@example.com"}, {"sms": "+15555550100", "severities": ["critical"]}]
 # What ends a run with its own sentence.
-REFUSALS = (DeclarationError, DeployError, NoTraffic, NotHonoured, PolicyError, SynthError)
+REFUSALS = (DeclarationError, DeployError, NoRun, NoTraffic, NotHonoured, PolicyError, SqlError, SynthError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,14 @@ def perform(
     with Cloud(Clock(traffic.start)) as cloud:
         terminal.stage("deploying its templates into the laptop's AWS")
         cloud.deploy(cdk_out)
-        terminal.stage(f"{len(cloud.resources)} resources deployed; playing {span(traffic.seconds)}")
         with closing(Run(cloud, folder, terminal.steps())) as run:
+            run.keep()
+            if stale := Lake(folder.path).stale_views():
+                raise SqlError(f"{stale[0]} It is a file under pipelines/*/views.")
+            terminal.stage(
+                f"{len(cloud.resources)} resources deployed; playing {span(traffic.seconds)} and "
+                f"{span(QUIET)} of silence after it"
+            )
             for name, rows in traffic.references.items():
                 run.seed_references(name, rows)
             beside(run)
@@ -106,7 +114,13 @@ def views_of(pipeline: str) -> list[str]:
 
 def span(seconds: float) -> str:
     """
-    >>> span(90), span(3_600), span(7_000_000)
-    ('1.5 min', '60 min', '81.0 days')
+    >>> span(5.4), span(90), span(3_600), span(7_000_000)
+    ('5 s', '1.5 min', '60 min', '81 days')
     """
-    return f"{seconds / 60:g} min" if seconds < 86_400 else f"{seconds / 86_400:,.1f} days"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{round(seconds / 60, 1):g} min" if seconds < 86_400 else f"{seconds / 86_400:,.0f} days"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

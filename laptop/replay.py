@@ -13,7 +13,7 @@ from rich.console import Console
 
 from lambdas.effects.quarantine import Quarantine, Rejected
 from lambdas.formats.decode import Unreadable
-from laptop.perform import REFUSALS, perform
+from laptop.perform import REFUSALS, counted, overrides_of, perform
 from laptop.run import Run, Traffic
 from laptop.terminal import Terminal
 from pipelines import discovery
@@ -43,6 +43,7 @@ group by detector, key, incident_id
 order by since desc
 limit {SHOWN}
 """  # noqa: S608 - a number of ours
+SOURCES = "select count(*) from (select distinct shard_id, sequence_number from {table}) as sources"
 REASONS = """
 select
     reason,
@@ -77,7 +78,10 @@ def replay(
     since 1970) is played.
     """
     try:
+        if name not in discovery.names() and Path(name).exists():
+            raise ReplayError(f"{name} is a file; say the pipeline first: freshet replay PIPELINE {name}")
         pipeline = discovery.load(name)
+        pipeline.overridden(overrides_of(name, numbers))
         for reference in references:
             if reference not in pipeline.references:
                 raise ReplayError(
@@ -90,7 +94,11 @@ def replay(
             lines, told = lines_of(path, pipeline, columns=columns, constants=constants)
             sent = between(on_the_clock(lines, pipeline.lateness.total_seconds()), since, until)
             if not sent:
-                raise ReplayError(f"{path}: no row is from that time; say another --from or --until.")
+                times = [at for at, _ in on_the_clock(lines, 0)]
+                raise ReplayError(
+                    f"{path}: no row is from that time; its rows are from {utc(min(times))} to "
+                    f"{utc(max(times))}. Say another --from or --until."
+                )
             for words in told:
                 terminal.note(words)
             for each in pipeline.references.keys() - seeded.keys():
@@ -98,9 +106,10 @@ def replay(
             first, last = sent[0][0], sent[-1][0]
             step = next((step for step in STEPS if (last - first) / step <= MOST_LOOKS), STEPS[-1])
             start = first - first % step
+            if all(line.time is None for line in lines):
+                terminal.note("no row has a time that can be read, so that one is sent a second from then on")
             terminal.note(
-                f"{len(sent):,} rows from {utc(first)} to {utc(last)}; every {step:,} s of it each service "
-                "has its turn"
+                f"{counted(len(sent), 'row')} from {utc(first)} to {utc(last)}, played in steps of {step:,} s"
             )
             unsent = [(at, line) for at, line in sent if line.fault]
             traffic = Traffic(
@@ -119,20 +128,24 @@ def replay(
                 file=path.name,
                 rows=len(sent),
             )
-            figures = done.figures[0]
             lake = Lake(done.folder.path, now=done.folder.ended)
             for title, asked in ((f"Incidents, the last {SHOWN}", INCIDENTS), ("Quarantine", REASONS)):
                 answer = lake.query(asked)
                 if answer.rows:
                     terminal.answer(title, answer)
-            kept = figures.events + figures.quarantined
-            terminal.stage(
-                f"{len(sent):,} rows in the file = {figures.events:,} in the lake + {figures.quarantined:,} "
-                "in quarantine"
-                if kept == len(sent)
-                else f"{len(sent):,} rows in the file and {kept:,} in lake and quarantine; functions.log in "
-                f"{done.folder.path} says more"
+            read, unread = (
+                int(lake.query(SOURCES.format(table=table)).rows[0][0])
+                for table in (pipeline.table, "quarantine")
             )
+            terminal.stage(
+                f"{counted(len(sent), 'row')} in the file = {read:,} in the lake + {unread:,} in quarantine"
+                if read + unread == len(sent)
+                # One record may hold events that can be read and some that cannot.
+                else f"{counted(len(sent), 'row')} in the file, of {read:,} something is in the lake, of "
+                f"{unread:,} in quarantine"
+            )
+            if not read:
+                raise ReplayError(f"Of {path} nothing could be read as an event of {name}; see above why.")
     except (*REFUSALS, RecordingError) as error:
         raise ReplayError(str(error)) from error
 

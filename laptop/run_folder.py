@@ -15,7 +15,7 @@ LATEST = "latest"
 
 
 class NoRun(LookupError):
-    """There is no run to ask; the message says how to make one."""
+    """There is no run to ask, or no place for one; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,12 @@ class RunFolder:
         """A folder of its own for each run, so that one that was killed is in nobody's way."""
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
         path = runs / name
-        path.mkdir(parents=True)
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise NoRun(
+                f"{runs} cannot be written ({error.strerror}); set FRESHET_RUNS to a folder that can."
+            ) from None
         return cls(path)
 
     @classmethod

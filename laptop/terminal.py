@@ -16,6 +16,7 @@ from laptop.messages import Message
 from laptop.run import Progress as Steps
 from sql.lake import Answer, render
 
+KIND = ("pipeline", "detector", "state", "direct")  # of a message, by what it was routed
 CHANNELS = {"email": "e-mail", "sms": "SMS"}
 
 
@@ -25,6 +26,7 @@ class Terminal:
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._console = console
         self._quiet = quiet
+        self._shown: set[tuple[str | None, ...]] = set()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -49,10 +51,11 @@ class Terminal:
         self._bar.stop()
 
     def stage(self, words: str) -> None:
-        self._console.print(Text(f"· {words}", style="bold"))
+        # A path that is broken over lines cannot be clicked.
+        self._console.print(Text(f"· {words}", style="bold"), soft_wrap=True)
 
     def note(self, words: str) -> None:
-        self._console.print(Text(f"  {words}"))
+        self._console.print(Text(f"  {words}"), soft_wrap=True)
 
     def moved(self, share: float, records: int) -> None:
         self._began = self._began or time.monotonic()
@@ -68,9 +71,16 @@ class Terminal:
             )
 
     def message(self, message: Message) -> None:
+        """The first of its kind as its reader gets it, others in a line."""
         if self._quiet:
             return
         title = f"{CHANNELS[message.channel]} to {message.to}"
+        kind = (message.channel, *(message.attributes.get(name) for name in KIND))
+        if kind in self._shown:
+            line = message.subject or message.body.partition("\n")[0]
+            self._console.print(Text(f"  {title}: {line}"), overflow="ellipsis", no_wrap=True)
+            return
+        self._shown.add(kind)
         text = f"Subject: {message.subject}\n\n{message.body}" if message.subject else message.body
         self._console.print(Panel(Text(text), title=Text(title), title_align="left", expand=False))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +27,10 @@ DELIMITERS = ",;\t|"
 TIMES = ("timestamp", "time", "datetime", "date", "ts", "at", "eventtime", "createdat")
 SAMPLE = 100
 EARLIEST = 1e8  # s since 1970, which is 1973: a smaller number is a measure and no time
+TIME_LIKE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}\b")
+# Day before month, as only dots say it without doubt.
+DOTTED_TIME = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T,]+(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?))?")
+MANY = 10  # values, from which on a name would have come again
 MOST_LINES = 100  # of one CSV row, whose texts may hold line breaks
 FAR_AHEAD_MS = 7_258_118_400_000  # the year 2200, when no event comes too early
 JSON_LINES, PARQUET = (".jsonl", ".ndjson", ".json"), (".parquet", ".pq")
@@ -98,6 +104,11 @@ def lines_of(
     mapped = None
     if not fits_as_it_is(path, entries, decoder) or columns or constants:
         mapped = map_columns(path, entries, pipeline.event, columns=columns, constants=constants)
+    elif refusals := unread(entries[:SAMPLE], decoder):
+        raise RecordingError(
+            f"{path}: {pipeline.name} reads none of its first lines: {refusals[0]} Give {', '.join(TABLES)} "
+            f"with a heading, Parquet, JSON Lines, or lines as {pipeline.name} gets them."
+        )
     lines = list(made(entries, pipeline, decoder, mapped))
     return lines, ["each line is a record as it is"] if mapped is None else list(mapped.told)
 
@@ -130,11 +141,18 @@ def fits_as_it_is(path: Path, entries: Sequence[Entry], decoder: Decoder) -> boo
         return False
     if kind_of(path) not in JSON_LINES:
         return True
-    return any(
-        isinstance(part, Row)
-        for entry in entries[:SAMPLE]
-        for part in decoder.decode(entry.raw, FAR_AHEAD_MS)
-    )
+    return not unread(entries[:SAMPLE], decoder)
+
+
+def unread(entries: Sequence[Entry], decoder: Decoder) -> list[str]:
+    """Why each of the lines makes no event; nothing as soon as one of them makes one."""
+    reasons = []
+    for entry in entries:
+        part = next(decoder.decode(entry.raw, FAR_AHEAD_MS))
+        if isinstance(part, Row):
+            return []
+        reasons.append(part.reason)
+    return reasons
 
 
 def made(
@@ -194,7 +212,20 @@ def values_of(line: bytes) -> Mapping[str, Any] | None:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return value if isinstance(value, dict) else None
+    return dict(leaves(value)) if isinstance(value, dict) else None
+
+
+def leaves(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested objects by dotted names, as columns name their sources.
+
+    >>> dict(leaves({"at": 1, "data": {"temp": 2, "tags": ["a"]}}))
+    {'at': 1, 'data.temp': 2, 'data.tags': ['a']}
+    """
+    for name, each in value.items():
+        if isinstance(each, dict):
+            yield from leaves(each, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", each
 
 
 def table(path: Path, content: bytes) -> Iterator[Entry]:
@@ -314,18 +345,24 @@ def map_columns(
         left = [each for each in names if each not in found.values() and given[each]]
         fitting = [each for each in left if wanting and fits(wanting[0], given[each])]
         if wanting and isinstance(wanting[0], Text):
-            fitting = [each for each in fitting if not any(is_number(value) for value in given[each])]
+            fitting = [each for each in fitting if could_be_key(given[each])]
         if len(wanting) == 1 and len(fitting) == 1:
             found[wanting[0].name] = fitting[0]
     if isinstance(table.key, Text) and table.key.name not in {*found, *filled} and issubclass(table, Event):
         filled[table.key.name] = path.name.split(".")[0]
     for column in needed:
         if column.name not in {*found, *filled}:
+            alike = [each for each in names if difflib.get_close_matches(folded(each), [folded(column.name)])]
+            hint = f" Did you mean {alike[0]}?" if alike else ""
             raise RecordingError(
                 f"{path}: no column of it is evidently {column.name} ({column.about}); it has "
-                f"{', '.join(names)}. Say --map {column.name}=NAME, or --fill {column.name}=VALUE for every "
-                "row."
+                f"{', '.join(names)}.{hint} Say --map {column.name}=NAME, or --fill {column.name}=VALUE for "
+                "every row."
             )
+    if time is not None and time.name not in {*found, *filled}:
+        for name in names:
+            if name not in found.values() and any(TIME_LIKE.match(str(value)) for value in given[name][:1]):
+                raise unreadable_time(path, time, name, given[name])
     times = {}
     if time is not None and time.name in found:
         times = {time.name: time_writer(path, time, found[time.name], given[found[time.name]])}
@@ -351,7 +388,7 @@ def check_names(
         for name in said:
             if name not in table.columns:
                 raise RecordingError(
-                    f"{option} {name}=…: {table.__name__} has no column {name!r}; "
+                    f"{option} {name}=…: there is no column {name!r} to be filled; "
                     f"{nearest(name, table.columns)}."
                 )
     for name, given in columns.items():
@@ -387,6 +424,9 @@ def moment(value: Any) -> float | None:
     """A time written in one of the ways that a column of times knows, or none. s since 1970."""
     if is_number(value) and float(value) < EARLIEST:
         return None
+    if dotted := DOTTED_TIME.fullmatch(str(value).strip()):
+        day, month, year, clock = dotted.groups()
+        value = f"{year}-{int(month):02}-{int(day):02}T{(clock or '0:00').zfill(5)}"
     epoch = Timestamp(
         "", form="seconds" if is_number(value) and float(value) < 1000 * EARLIEST else "milliseconds"
     )
@@ -396,16 +436,29 @@ def moment(value: Any) -> float | None:
         return None
 
 
+def unreadable_time(path: Path, column: Timestamp, name: str, values: Sequence[Any]) -> RecordingError:
+    shown = json.dumps(values[0], default=str) if values else "nothing"
+    return RecordingError(
+        f"{path}: {name} is taken for the time and {shown} is none that can be read; write times as "
+        "2026-01-31T10:00:00Z, 31.01.2026 10:00:00 or in seconds since 1970, or say "
+        f"--map {column.name}=NAME."
+    )
+
+
+def could_be_key(values: Sequence[Any]) -> bool:
+    """Whether texts look like names of what is measured: neither numbers nor times, and they come again."""
+    texts = [str(value) for value in values]
+    if any(is_number(text) or TIME_LIKE.match(text) for text in texts):
+        return False
+    return len(texts) < MANY or len(set(texts)) < len(texts)
+
+
 def time_writer(path: Path, column: Timestamp, name: str, values: Sequence[Any]) -> Callable[[Any], Any]:
     """Writes a file's time as the column reads it. Raises `RecordingError` where none of them is a time."""
     if fits(column, values):
         return same
     if sum(moment(value) is not None for value in values) * 2 <= len(values):
-        shown = json.dumps(values[0], default=str) if values else "nothing"
-        raise RecordingError(
-            f"{path}: {name} is taken for the time and {shown} is none that can be read; write times as "
-            f"2026-01-31T10:00:00Z or in seconds since 1970, or say --map {column.name}=NAME."
-        )
+        raise unreadable_time(path, column, name, values)
     scale = {"seconds": 1, "milliseconds": 1000}.get(column.form)
 
     def written(value: Any) -> Any:

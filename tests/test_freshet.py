@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,18 @@ def test_wrong_options_are_one_sentence_and_where_to_look(
     assert ended.value.code == 2
     assert told.count("\n") == 1
     assert "--help" in told
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e400", "warm"])
+def test_number_is_a_finite_one(value: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no finite number; say one"):
+        freshet.number(f"too_hot.above={value}")
+
+
+def test_reader_that_has_enough_ends_nothing_with_a_fault() -> None:
+    house = Path(freshet.__file__).parent
+    words = f"{sys.executable} {house / 'freshet.py'} cases temperature | true; echo ${{PIPESTATUS[0]}}"
+
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)  # noqa: S607 - any bash
+
+    assert (done.stdout.strip(), done.stderr) == ("0", "")

@@ -84,12 +84,50 @@ def test_constant_fills_what_the_file_has_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["1769853600", "1769853600000", "2026-01-31T11:00:00+01:00", "1769853600.0"]
+    "written",
+    [
+        "31.01.2026 10:00:00",
+        "31.1.2026 10:00",
+        "1769853600",
+        "1769853600000",
+        "2026-01-31T11:00:00+01:00",
+        "1769853600.0",
+    ],
 )
 def test_time_is_read_as_the_file_writes_it(tmp_path: Path, written: str) -> None:
     path = write(tmp_path, "a.csv", f"time,value\n{written},21\n")
 
     assert recorded(path)[0].time == TEN
+
+
+def test_a_time_that_cannot_be_read_is_no_name_of_a_sensor(tmp_path: Path) -> None:
+    rows = "".join(f"5/{day}/2026 8:00,{day},{day * 3}\n" for day in range(1, 5))
+    path = write(tmp_path, "water.csv", f"Zeit;Durchfluss;Zaehler\n{rows.replace(',', ';')}")
+
+    with pytest.raises(RecordingError, match='Zeit is taken for the time and "5/1/2026 8:00" is none'):
+        recorded(path, columns={"temperature": "Durchfluss"})
+
+
+def test_texts_that_never_come_again_are_no_names_of_sensors(tmp_path: Path) -> None:
+    rows = "".join(f"2026-01-31 10:00:{second:02},{second},remark {second}\n" for second in range(20))
+    path = write(tmp_path, "hall.csv", f"time,value,remark\n{rows}")
+
+    assert {line.partition_key for line in recorded(path)} == {"hall"}
+
+
+def test_nested_values_have_dotted_names(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.jsonl", '{"ts": 1769853600, "data": {"temp": 3.5, "device": "d"}}\n' * 2)
+
+    line, _ = recorded(path, columns={"temperature": "data.temp"})
+
+    assert (line.partition_key, line.time, values(line)["temperature"]) == ("d", TEN, 3.5)
+
+
+def test_name_that_is_nearly_right_is_proposed(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "time,temperatur,other\n2026-01-31 10:00:00,3,4\n")
+
+    with pytest.raises(RecordingError, match=r"Did you mean temperatur\?"):
+        recorded(path)
 
 
 def test_empty_value_is_a_missing_one(tmp_path: Path) -> None:
@@ -208,6 +246,7 @@ def test_reference_from_a_file_has_the_values_that_its_columns_read(tmp_path: Pa
         ("a.parquet", "no parquet", "it cannot be read as Parquet"),
         ("a.csv.gz", "no gzip", "it cannot be read"),
         ("a.jsonl", "word\n", "none of its first rows can be read"),
+        ("notes.txt", "# Notes\n", "temperature reads none of its first lines: The record is not JSON"),
         ("latin.csv", b"temp\xb0,time\n1,2\n", "its heading is not UTF-8 text (byte 4)"),
     ],
 )
@@ -227,7 +266,9 @@ def test_file_that_cannot_be_replayed_is_refused(
 def test_misspelt_names_are_told(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "time,value\n2026-01-31 10:00:00,21\n")
 
-    with pytest.raises(RecordingError, match="Reading has no column 'temprature'; did you mean temperature"):
+    with pytest.raises(
+        RecordingError, match="there is no column 'temprature' to be filled; did you mean temperature"
+    ):
         recorded(path, columns={"temprature": "value"})
     with pytest.raises(RecordingError, match="has no 'valeu'; did you mean value"):
         recorded(path, columns={"temperature": "valeu"})

@@ -263,6 +263,20 @@ def test_fourth_folder_is_deployed_fed_alerted_on_and_queried(house_with_doors: 
     assert asked.stdout.splitlines()[1:] == ['"d1","300"']
 
 
+def test_view_that_reads_what_is_not_there_is_told_before_anything_is_played(
+    house_with_doors: Path, tmp_path: Path
+) -> None:
+    view = house_with_doors / "pipelines" / "doors" / "views" / "doors_by_use.sql"
+    view.write_text(DOOR_VIEW.replace("door_id", "gate_id"))
+
+    answer = freshet(house_with_doors, tmp_path, "demo", "doors", "--minutes", "5")
+
+    view.write_text(DOOR_VIEW)
+    assert answer.returncode == 2
+    assert "The view 'doors_by_use' cannot be answered: There is no column 'gate_id'" in answer.stderr
+    assert "playing" not in answer.stdout
+
+
 def test_pipeline_without_traffic_is_told_where_to_write_it(house_with_doors: Path, tmp_path: Path) -> None:
     (house_with_doors / "pipelines" / "doors" / "traffic.py").rename(tmp_path / "traffic.py")
 

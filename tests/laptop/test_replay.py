@@ -197,13 +197,14 @@ def test_references_come_from_files(tmp_path: Path) -> None:
     [
         (["replay", "temprature", "FILE"], "did you mean temperature"),
         (["replay", "temperature", "nowhere.csv"], "nowhere.csv: it cannot be read: No such file"),
-        (["replay", "temperature", "FILE", "--set", "too_hot.above=hot"], "'hot' is no number"),
+        (["replay", "temperature", "FILE", "--set", "too_hot.above=hot"], "'hot' is no finite number"),
+        (["replay", "FILE", "temperature"], "is a file; say the pipeline first: freshet replay PIPELINE"),
         (["replay", "temperature", "FILE", "--set", "too_cold.above=3"], "none of its detectors (too_hot)"),
         (["replay", "temperature", "FILE", "--set", "too_hot.upto=3"], "too_hot"),
-        (["replay", "temperature", "FILE", "--map", "heat=value"], "Reading has no column 'heat'"),
+        (["replay", "temperature", "FILE", "--map", "heat=value"], "there is no column 'heat'"),
         (["replay", "temperature", "FILE", "--map", "temperature"], "is no NAME=VALUE"),
         (["replay", "temperature", "FILE", "--from", "yesterday"], "'yesterday' is no date or time"),
-        (["replay", "temperature", "FILE", "--from", "2031-01-01"], "no row is from that time"),
+        (["replay", "temperature", "FILE", "--from", "2031-01-01"], "rows are from 2026-03-01 10:00:00 UTC"),
         (["replay", "temperature", "FILE", "--reference", "guests=FILE"], "has no such reference"),
         (["replay", "temperature"], "The following arguments are required: file"),
         (["reply", "temperature", "FILE"], "freshet has no verb 'reply'; did you mean replay?"),
@@ -221,16 +222,27 @@ def test_wrong_word_gets_a_sentence_and_no_traceback(tmp_path: Path, words: list
     assert "Traceback" not in answer.stderr
 
 
+def test_file_of_which_nothing_can_be_read_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "words.csv"
+    path.write_text("timestamp,value\n2026-03-01 10:00:00,warm\n2026-03-01 10:00:01,warmer\n")
+
+    done = freshet(tmp_path, "replay", "temperature", path, "--map", "temperature=value", "--quiet")
+
+    assert done.returncode == 2
+    assert "2 rows in the file = 0 in the lake + 2 in quarantine" in done.stdout
+    assert "nothing could be read as an event of temperature; see above why." in done.stderr
+
+
 @pytest.mark.skipif(not MACHINE.exists(), reason="the data that detectors are measured with is not here")
-def test_week_of_a_real_machine_is_in_the_lake_row_by_row(tmp_path: Path) -> None:
+def test_days_of_a_real_machine_is_in_the_lake_row_by_row(tmp_path: Path) -> None:
     done = freshet(
-        tmp_path, "replay", "temperature", MACHINE, "--until", "2013-12-09", "--set", "too_hot.above=100",
+        tmp_path, "replay", "temperature", MACHINE, "--until", "2013-12-05", "--set", "too_hot.above=100",
         "--quiet",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
     with MACHINE.open() as file:
-        rows = [row for row in csv.DictReader(file) if row["timestamp"] < "2013-12-09"]
+        rows = [row for row in csv.DictReader(file) if row["timestamp"] < "2013-12-05"]
 
     assert f"{len(rows):,} rows in the file = {len(rows):,} in the lake + 0 in quarantine" in done.stdout
     held = ask(tmp_path, "select measured_at, temperature from temperature_events order by measured_at")

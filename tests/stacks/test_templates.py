@@ -314,6 +314,16 @@ def test_an_sms_that_is_given_up_is_heard_of_where_any_is_sent(cdk_out: Path) ->
         assert watched(alarm) == ("FILL(given_up, 0)", 300, given_up)
 
 
+def test_every_alarm_is_explained_to_whom_it_wakes(cdk_out: Path) -> None:
+    page = (ROOT / "docs" / "operate.md").read_text()
+    titles = {
+        alarm.properties["AlarmName"].partition(" - ")[2]
+        for alarm in resources(cdk_out, "AWS::CloudWatch::Alarm")
+    }
+
+    assert titles == {title for title in titles if f"\n- **{title}**" in page}
+
+
 def test_alarms_watch_as_many_metrics_as_their_price_is_given_for(cdk_out: Path) -> None:
     """At $0.10 a month each."""
     watched_by = dict.fromkeys([*STACKS.values(), "freshet-operators"], 0)

@@ -71,7 +71,7 @@ class Schedule:
     def pump(self, now: float) -> int:
         first, self._passed = self._passed + 1, int(now) // self._seconds
         due = [number * self._seconds for number in range(first, self._passed + 1)]
-        return sum(self._succeeds(at) for at in due if self._is_enabled and now - at <= self._oldest)
+        return sum(self._succeeds(at) for at in due if self._is_enabled and now - at < self._oldest)
 
     def _succeeds(self, at: float) -> bool:
         payload = json.loads(self._input.replace(SCHEDULED_TIME, iso(at, "seconds")))

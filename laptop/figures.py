@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,8 @@ from typing import Any
 from laptop.messages import Message
 from laptop.run_folder import RunFolder
 from sql.lake import Lake
+
+GRAIN = 0.001  # s; what an event without a time of its own is rounded to when it arrives
 
 
 @dataclass
@@ -128,7 +131,8 @@ def told(label: str, times: Sequence[float], incident: Incident) -> bool:
     detector, key, _ = label.rsplit("/", 2) if label.count("/") > 2 else label.split("/")
     if (detector, key) != (incident.detector, incident.key):
         return False
-    return incident.since <= max(times) and (incident.ended is None or incident.ended >= min(times))
+    ended = math.inf if incident.ended is None else incident.ended
+    return incident.since - GRAIN <= max(times) and ended + GRAIN >= min(times)
 
 
 def count_rows(lake: Lake, table: str) -> int:

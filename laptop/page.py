@@ -155,6 +155,7 @@ class Chart:
 
     who: str
     said: str
+    thinned: bool
     label: str
     values: Span
     path: str
@@ -308,12 +309,13 @@ class Section:
                 mark.value for mark in found if abs(mark.value or 0) < LARGEST and mark.value is not None
             ]
             values = Span.around([low, high, *(limit for limit, _ in measure.limits), *shown])
-            thinned = "" if count == len(drawn) else f", thinned to {len(drawn):,}"
+            thinned = f", thinned to {len(drawn):,}" if count > len(drawn) else ""
             said = f"{many(count, measure.noun)}{thinned} · {many(len(incidents), 'incident')}"
             charts.append(
                 Chart(
                     who=self._who(detector, key),
                     said=said,
+                    thinned=bool(thinned),
                     label=f"{measure.expression.words}, {said}; "
                     f"lowest {number(low, unit)}, highest {number(high, unit)}",
                     values=values,

@@ -260,6 +260,56 @@ def test_lost_record_is_said(run: GeneratedRun, tmp_path: Path) -> None:
     assert "Nothing is lost" not in page
 
 
+def test_thinning_is_explained_only_where_readings_are_thinned(
+    opened: Opened, run: GeneratedRun, tmp_path: Path
+) -> None:
+    few = GeneratedRun(tmp_path, run.pipeline)
+    few.put_events(readings(60, keys=["sensor-1"]))
+    write_page(few.folder, few.finish(records=60, events=60))
+
+    shown = [opened(path).inner_text("main") for path in (run.path, tmp_path)]
+
+    assert ["more readings than can be drawn" in each for each in shown] == [True, False]
+
+
+def test_no_line_is_drawn_over_a_label(opened: Opened) -> None:
+    covered = opened().evaluate(
+        """() => [...document.querySelectorAll("svg.readings")].flatMap(chart => {
+            const path = chart.querySelector("path");
+            return [...chart.querySelectorAll("text[x='0']")].map(text =>
+                Boolean(text.compareDocumentPosition(path) & Node.DOCUMENT_POSITION_FOLLOWING));
+        })"""
+    )
+
+    assert len(covered) >= 9
+    assert not any(covered)
+
+
+def test_incident_of_no_length_is_seen_in_its_chart(
+    opened: Opened, run: GeneratedRun, tmp_path: Path
+) -> None:
+    short = GeneratedRun(tmp_path, run.pipeline)
+    short.put_events(readings(60, keys=["sensor-1"]))
+    ended = change(2, "resolved", key="sensor-1", ended_at=START + 600, reason="clear")
+    short.put_changes([change(1, "opened", key="sensor-1"), ended])
+    write_page(short.folder, short.finish(records=60, events=60, incidents=1))
+    page = opened(tmp_path)
+
+    # What a browser hits is what it has painted.
+    painted = page.evaluate(
+        """() => {
+            const chart = document.querySelector("svg.readings");
+            chart.scrollIntoView({block: "center"});
+            const box = chart.getBoundingClientRect();
+            const part = 600 / (3600 - 60);
+            return document.elementsFromPoint(box.left + part * box.width, box.top + 150)
+                .map(each => each.getAttribute("class")).filter(Boolean);
+        }"""
+    )
+
+    assert "shade high" in painted
+
+
 def test_peak_is_drawn_though_readings_are_thinned(run: GeneratedRun) -> None:
     page = (run.path / "page.html").read_text()
     lake = Lake(run.path)

@@ -19,13 +19,14 @@ from typing import Any  # what YAML holds is as mixed as JSON
 
 import yaml
 
-from lambdas.columns import Column, Predicate, Timestamp, Unfit, Value
+from lambdas.columns import Predicate, Timestamp, Unfit, Value
 from lambdas.formats.decode import Decoder
 from lambdas.incidents import STATES, IncidentChange
 from lambdas.model import Pipeline, Row
 from lambdas.streaming.shard import Record, Shard
 from pipelines import discovery
-from pipelines.traffic import iso
+from pipelines.new import DO_FIRST, FLOWS
+from pipelines.traffic import iso, nested
 
 START = 1_769_853_600.0  # 2026-01-31 10:00 UTC
 AFTER = 120.0  # s of quiet after the last event
@@ -139,15 +140,6 @@ def seconds(text: object) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-def incoming(column: Column, value: Any) -> dict[str, Any]:
-    """The value where the column's source says, as deep as it says."""
-    outer, *inner = column.source.split(".")
-    whole: Any = value
-    for part in reversed(inner):
-        whole = {part: whole}
-    return {outer: whole}
-
-
 def sent_data(pipeline: Pipeline, event: Mapping[str, Any], time: float, number: int) -> bytes:
     """An event's bytes: what the case gives, its time, and an id where it has none."""
     if "record" in event:
@@ -163,20 +155,9 @@ def sent_data(pipeline: Pipeline, event: Mapping[str, Any], time: float, number:
     if isinstance(pipeline.event.time, Timestamp):
         forms = {"iso": iso(time), "seconds": time, "milliseconds": round(time * 1_000)}
         values.setdefault(pipeline.event.time.name, forms[pipeline.event.time.form])
-    whole: dict[str, Any] = {}
-    for name, value in values.items():
-        if value is not None:
-            merge(whole, incoming(columns[name], value))
+    whole = nested({columns[name].source: value for name, value in values.items() if value is not None})
     # A day or time that YAML has read as one is written as its text.
     return json.dumps(whole, default=str).encode()
-
-
-def merge(whole: dict[str, Any], part: Mapping[str, Any]) -> None:
-    for name, value in part.items():
-        if isinstance(value, dict) and isinstance(whole.get(name), dict):
-            merge(whole[name], value)
-        else:
-            whole[name] = value
 
 
 def reference_values(pipeline: Pipeline, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Known:
@@ -346,6 +327,8 @@ def report(wanted: Sequence[str], *, say: Callable[[str], None]) -> bool:
         for problem in missing(pipeline, given):
             say(f"FAILED  {problem}")
             failed += 1
+        for unwritten in notes(pipeline):
+            say(f"note    {unwritten}")
     say(f"{played} cases, {failed} to mend." if failed else f"{played} cases, all hold.")
     return not failed
 
@@ -366,3 +349,16 @@ def missing(pipeline: Pipeline, cases: Sequence[Case]) -> Iterator[str]:
         ):
             if not some:
                 yield f"{place(pipeline.name)}: {name} has no case {kind}; write one."
+
+
+def notes(pipeline: Pipeline) -> Iterator[str]:
+    """What a pipeline still says as its template did, a sentence each."""
+    place = discovery.place(pipeline.name)
+    if pipeline.about.endswith(FLOWS):
+        yield f"{place}: about= is still the template's; {FLOWS}."
+    for detector in pipeline.detectors:
+        if detector.do_first == DO_FIRST:
+            yield (
+                f"{place}: do_first= of {detector.name} is still the template's, and every alert says it; "
+                "write what whoever is told should do first."
+            )

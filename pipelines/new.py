@@ -14,12 +14,14 @@ from string import Template
 from lambdas.columns import Double, Integer, Json, Text, Timestamp
 from lambdas.model import NAME
 from pipelines import discovery
-from pipelines.recording import RecordingError
-from pipelines.sample import Sample, SampleColumn, Unreadable, look
+from pipelines.recording import RecordingError, moment
+from pipelines.sample import TIMES, WRITE_TIMES, Sample, SampleColumn, Unreadable, look
+from pipelines.traffic import nested
 
 TEMPLATE = Path(__file__).parent / "_template"
 SUFFIX = ".template"
 DO_FIRST = "Write here what whoever is told should do first."
+FLOWS = "write in a line what flows here"
 LEAST_LIMIT = 12  # digits of a limit that nothing is above
 LONGEST_LINE = 110
 # How the made-up traffic writes a time.
@@ -125,8 +127,10 @@ def parts(name: str, sample: Sample, *, is_made_up: bool) -> dict[str, str]:
     if sample.key is None:
         about[key.name] = "which series; the file holds one"
     names = {"KEY": key.source, "MEASURE": measure.source, **({"TIME": clock.source} if clock else {})}
-    record = {key.source: keys[0], measure.source: plain(values.ordinary, measure)}
+    record: dict[str, object] = {key.source: keys[0], measure.source: plain(values.ordinary, measure)}
     form = (clock.form or "iso") if clock else ""
+    record |= {clock.source: RECORDED[form]} if clock else {}
+    json_line = "nested_json" if any("." in source for source in names.values()) else "json_line"
     shown = {each: numeral(getattr(values, each), measure) for each in ("lowest", "ordinary", "strange")}
     return {
         "name": name,
@@ -143,6 +147,7 @@ def parts(name: str, sample: Sample, *, is_made_up: bool) -> dict[str, str]:
             else "Of the file's values most are up to {ordinary}, the highest is {strange}."
         ).format(**shown),
         "do_first": DO_FIRST,
+        "flows": FLOWS,
         "key": key.name,
         "key_example": str(keys[0]),
         "key_examples": ", ".join(json.dumps(each) for each in keys),
@@ -153,10 +158,11 @@ def parts(name: str, sample: Sample, *, is_made_up: bool) -> dict[str, str]:
         "names": "\n".join(f"{each} = {quoted(source)}" for each, source in names.items()),
         "time": clock.name if clock else "arrived_at",
         "time_value": f", TIME: {TIME_VALUES[form]}" if clock else "",
-        "imported_traffic": "iso, json_line" if form == "iso" else "json_line",
+        "json_line": json_line,
+        "imported_traffic": f"iso, {json_line}" if form == "iso" else json_line,
         # Without a time of its own an event has its arrival's, and so is never late.
         "late": "4" if clock else "0",
-        "record": json.dumps(record | ({clock.source: RECORDED[form]} if clock else {}), ensure_ascii=False),
+        "record": json.dumps(nested(record), ensure_ascii=False),
         **shown,
     }
 
@@ -219,13 +225,27 @@ def made(name: str, sample: Sample, source: Path | None) -> Iterator[str]:
         if sample.key is None:
             yield "  No column says whose a reading is: the key is a column 'series'."
         if sample.time is None:
-            yield "  No column is a time that can be read (ISO 8601, or a number since 1970): arrival counts."
+            yield f"  No column is a time that can be read{unread(sample)}: a reading's arrival is its time."
+            yield f"  To have its own, {WRITE_TIMES}, remove pipelines/{name} and make it again."
         for left_out in sample.left_out:
-            yield f'  Left out: {left_out!r}; a name has up to 80 characters, none of them . " ` or \\.'
+            yield (
+                f'  Left out: {left_out!r}; a name has up to 80 characters, none of them " ` or \\, and what '
+                "stands before a dot in it is no other column's name."
+            )
     yield "Its first case fails until you have written the limit, and says where:"
     yield f"  ./freshet cases {name}"
     yield "Then play it:"
     yield f"  ./freshet replay {name} {source}" if source else f"  ./freshet demo {name}"
+
+
+def unread(sample: Sample) -> str:
+    """A column that by its name should be the time, with a value of it that is none."""
+    named = (column for column in sample.columns if TIMES.search(column.name) and column.values)
+    for column in named:
+        if column is not sample.measure:
+            shown = next((value for value in column.values if moment(value) is None), column.values[0])
+            return f" ({column.source!r} holds {shown[:40]!r})"
+    return ""
 
 
 def remarks(column: SampleColumn, sample: Sample) -> Iterator[str]:
@@ -233,5 +253,8 @@ def remarks(column: SampleColumn, sample: Sample) -> Iterator[str]:
     yield from (part for part, each in parts.items() if each is column)
     if column.source != column.name:
         yield f"from {column.source!r}"
+    if column.rewritten:
+        yield f"{column.rewritten!r} becomes ISO 8601 in a replay: producers are to send that"
     if column.unfit:
-        yield f"{column.unfit:,} values do not fit and will be quarantined"
+        does = "value does" if column.unfit == 1 else "values do"
+        yield f"{column.unfit:,} {does} not fit and will be quarantined"

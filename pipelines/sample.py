@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from lambdas.columns import Boolean, Column, Double, Integer, Json, Text, Timest
 from lambdas.model import NAME, PROVENANCE, RESERVED, TAKEN, snake
 from pipelines import recording
 from pipelines.discovery import nearest
+from pipelines.recording import TABLES, kind_of, moment
 
 LOOKED_AT = 20_000  # rows
 MOST_UNFIT = 0.05  # of a column's values; more, and the column is of another type
 # Names that the generated view gives to its own columns.
 OF_VIEW = ("hour", "readings", "mean", "lowest", "highest", "above_mean", "day")
+NOT_FREE = frozenset((*TAKEN, *RESERVED, *PROVENANCE, *OF_VIEW))
 KINDS = (
     Boolean("a candidate"),
     Integer("a candidate"),
@@ -28,8 +31,9 @@ KINDS = (
 EPOCHS = {"seconds": (1e9, 4e9), "milliseconds": (1e12, 4e12)}
 TIMES = re.compile(r"(^|_)(time|timestamp|datetime|date|ts|at|when)(_|$)")
 KEYS = re.compile(r"(^|_)(id|device|sensor|machine|host|station|customer|user|account|meter|site|name)$")
-# A name in quotes in Python, JSON, SQL and Markdown alike; a dot would be read as a path into the record.
-PLAIN = re.compile(r"[^\"\\`.\x00-\x1f\x7f]{1,80}")
+# A name in quotes in Python, JSON, SQL and Markdown alike.
+PLAIN = re.compile(r"[^\"\\`\x00-\x1f\x7f]{1,80}")
+WRITE_TIMES = "write times as 2026-01-31T10:00:00Z or in seconds since 1970"
 DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 
 
@@ -39,7 +43,10 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class SampleColumn:
-    """A column of the file: its name in the pipeline, the file's own, and what its values are."""
+    """A column of the file: its name in the pipeline, the file's own, and what its values are.
+
+    `rewritten` is a value in a form that only a replay of the file turns into the pipeline's.
+    """
 
     name: str
     source: str
@@ -47,6 +54,7 @@ class SampleColumn:
     form: str = ""
     unfit: int = 0
     values: Sequence[str] = ()
+    rewritten: str = ""
 
     @property
     def numbers(self) -> list[float]:
@@ -80,18 +88,31 @@ def look(path: Path, *, watch: str = "", key: str = "", time: str = "") -> Sampl
                 values.setdefault(source, []).append(value)
     if not values:
         raise Unreadable(f"{path}: no row can be read; give CSV with a heading, JSON Lines or Parquet.")
-    left_out = [source for source in values if not PLAIN.fullmatch(source)]
+    # A record cannot hold a value and an object under one name.
+    left_out = [
+        source
+        for source in values
+        if not PLAIN.fullmatch(source) or any(source.startswith(f"{other}.") for other in values)
+    ]
+    kept = {source: found for source, found in values.items() if source not in left_out}
+    last_parts = dict(shortened(list(kept))) if kind_of(path) not in TABLES else {}
     columns: list[SampleColumn] = []
-    for place, (source, found) in enumerate(values.items(), start=1):
-        if source not in left_out:
-            taken = {column.name for column in columns}
-            columns.append(column_of(source, column_name(source, place, taken), found))
+    for place, (source, found) in enumerate(kept.items(), start=1):
+        name = column_name(last_parts.get(source, source), place, {column.name for column in columns})
+        columns.append(column_of(source, name, found))
     clock = _named(path, columns, time, "time", is_time) or _first_time(columns)
+    if clock is not None and clock.kind is not Timestamp:
+        unfit = [moment(value) is None for value in clock.values]
+        shown = clock.values[unfit.index(False)]
+        written = replace(clock, kind=Timestamp, form="iso", unfit=sum(unfit), rewritten=shown)
+        columns[columns.index(clock)], clock = written, written
     rest = [column for column in columns if column is not clock]
     whose = _named(path, rest, key, "key", is_key) or _first_key(rest, len(rows))
     measures = [column for column in rest if column is not whose and is_measure(column)]
-    measure = _named(path, rest, watch, "number to watch", is_measure) or next(
-        (column for column in measures if not KEYS.search(column.name)), None
+    measure = _named(path, rest, watch, "number to watch", is_measure) or min(
+        (column for column in measures if not KEYS.search(column.name)),
+        key=lambda column: bool(TIMES.search(column.name)),
+        default=None,
     )
     if measure is None:
         comma = any(DECIMAL_COMMA.fullmatch(value) for column in rest for value in column.values[:100])
@@ -106,16 +127,34 @@ def look(path: Path, *, watch: str = "", key: str = "", time: str = "") -> Sampl
     return Sample(path.name, len(rows), columns, measure, whose, clock, left_out)
 
 
+def shortened(sources: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The last parts of dotted names, of those for which no other name has the same and that can be names.
+
+    >>> dict(shortened(["data.temp", "data.size", "lid.size", "device.id"]))
+    {'data.temp': 'temp'}
+    """
+    ends = {source: source.rpartition(".")[2] for source in sources}
+    times = Counter(plain_name(end) for end in ends.values())
+    for source, end in ends.items():
+        name = plain_name(end)
+        if source != end and times[name] == 1 and NAME.fullmatch(name) and name not in NOT_FREE:
+            yield source, end
+
+
+def plain_name(source: str) -> str:
+    ascii_only = unicodedata.normalize("NFKD", source).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", snake(ascii_only)).strip("_")[:25].strip("_")
+
+
 def column_name(source: str, place: int, taken: set[str]) -> str:
     """A name for the pipeline's column: lower snake case, no reserved word, not taken.
 
     >>> column_name("Air Temp [°C]", 1, set()), column_name("end", 2, set()), column_name("日", 3, set())
     ('air_temp_c', 'end_of_reading', 'column_3')
     """
-    ascii_only = unicodedata.normalize("NFKD", source).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9]+", "_", snake(ascii_only)).strip("_")[:25].strip("_")
+    name = plain_name(source)
     name = name if NAME.fullmatch(name) else f"column_{name or place}"
-    if name in (*TAKEN, *RESERVED, *PROVENANCE, *OF_VIEW):
+    if name in NOT_FREE:
         name = f"{name}_of_reading"
     return name if name not in taken else f"{name}_{place}"
 
@@ -129,7 +168,10 @@ def column_of(source: str, name: str, values: Sequence[object]) -> SampleColumn:
             isinstance(value, bool) or value in ("true", "false") for value in values[:100]
         ):
             continue
-        unfit = sum(read(kind, value) is None for value in values)
+        misfits = [value for value in values if read(kind, value) is None]
+        if kind.hive == "bigint" and any(read(Double("a candidate"), value) is not None for value in misfits):
+            continue
+        unfit = len(misfits)
         if unfit <= MOST_UNFIT * len(values):
             form = epoch(name, kind, values) if kind.numeric else ""
             return SampleColumn(name, source, Timestamp if form else type(kind), form, unfit, texts)
@@ -155,7 +197,10 @@ def epoch(name: str, kind: Column, values: Sequence[object]) -> str:
 
 
 def is_time(column: SampleColumn) -> bool:
-    return column.kind is Timestamp
+    """Whether a column can be the time: as it is, or as a replay of the file reads times."""
+    if column.kind is not Text:
+        return column.kind is Timestamp
+    return sum(moment(value) is None for value in column.values) <= MOST_UNFIT * len(column.values)
 
 
 def is_key(column: SampleColumn) -> bool:
@@ -196,8 +241,10 @@ def _named(
     assert callable(fits)
     if not fits(found):
         fitting = ", ".join(column.source for column in columns if fits(column)) or "none"
+        shown = f" such as {found.values[0]!r}" if found.values else ""
+        hint = f"; {WRITE_TIMES}" if role == "time" and fitting == "none" else ""
         raise Unreadable(
-            f"{path}: the column {name!r} is {found.kind.__name__} and cannot be the {role}; those that can: "
-            f"{fitting}."
+            f"{path}: the column {name!r} is {found.kind.__name__}{shown} and cannot be the {role}; those "
+            f"that can: {fitting}{hint}."
         )
     return found

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
+from typing import Any  # what a record holds is as mixed as JSON
 
 HOUR = 3600.0
 LATE_BY = (20.0, 40.0)  # s; more than the lateness of any pipeline whose traffic uses `disturbed`
@@ -37,6 +38,33 @@ def iso(seconds: float) -> str:
 
 def json_line(values: dict[str, object]) -> bytes:
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def nested_json(values: Mapping[str, object]) -> bytes:
+    return json_line(nested(values))
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by the names that columns give as their sources, each as deep as its dots say.
+
+    >>> nested({"at": 1, "data.temp": 2, "data.unit": "°C"})
+    {'at': 1, 'data': {'temp': 2, 'unit': '°C'}}
+    """
+    whole: dict[str, Any] = {}
+    for source, value in values.items():
+        outer, *inner = source.split(".")
+        for part in reversed(inner):
+            value = {part: value}
+        merge(whole, {outer: value})
+    return whole
+
+
+def merge(whole: dict[str, Any], part: Mapping[str, Any]) -> None:
+    for name, value in part.items():
+        if isinstance(value, dict) and isinstance(whole.get(name), dict):
+            merge(whole[name], value)
+        else:
+            whole[name] = value
 
 
 def hourly(start: float, seconds: float, places: Sequence[float], lasting: float) -> Iterator[float]:

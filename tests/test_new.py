@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cases, discovery
-from pipelines.new import NotMade, new
+from pipelines import cases, discovery, recording
+from pipelines.new import DO_FIRST, FLOWS, NotMade, new
 from pipelines.sample import Unreadable, look
 
 ROOT = Path(discovery.__file__).parents[1]
 BOILERS = """\
-Boiler ID,Water Temp [°C],is_on,Recorded At,name,end,a.b
+Boiler ID,Water Temp [°C],is_on,Recorded At,name,end,x`y
 B1,71.5,true,2026-03-01T10:00:00Z,"North, hall",5,
 B2,69.5,true,2026-03-01T10:00:00+02:00,South,6,x
 B1,72.5,false,2026-03-01 10:01:00,North,7,
@@ -34,7 +35,7 @@ METERS = "".join(
             "meter": 1 + row % 3,
             "load": 3.25e-9 * row,
             "ts": 1_769_853_600_000 + row,
-            "place": {"city": "Ulm"},
+            "place": ["Ulm", "Donau"],
             # As long as a name may be, so that a declaration's line has to be broken.
             "the reading's quality as it was judged by whoever was there and looked at it": "good",
         }
@@ -43,6 +44,22 @@ METERS = "".join(
     for row in range(40)
 )
 # Alike in the six digits that a number is cut to.
+# Nested as producers send it; two sizes, so that one name is not enough for them.
+NESTED = "".join(
+    json.dumps(
+        {
+            "device": {"id": f"d{row % 3}"},
+            "data": {"airTemp": 20.5 + row, "size": row % 7, "at": f"2026-01-31T10:00:{row:02}Z"},
+            "lid": {"size": 5},
+        }
+    )
+    + "\n"
+    for row in range(40)
+)
+# As a spreadsheet writes times where days stand before months.
+DOTTED = "Wann;Halle;Druck\n" + "".join(
+    f"31.12.2026 10:{row:02}:00;Halle {row % 2};{row}.5\n" for row in range(40)
+)
 PULSES = "host,pulse\nA,1000000.125\nA,1000000.25\nB,1000000.375\nB,1000000.875\n"
 UNTIMED = "sensor;pressure\nA;-5.5\nA;-7.25\nB;-6.0\nB;-1.5\n"
 
@@ -88,6 +105,8 @@ SOURCES = {
     "meters": (METERS, 1.24e-7),
     "pressures": (UNTIMED, -3.0),
     "pulses": (PULSES, 1_000_000.5),
+    "nested": (NESTED, 59.0),
+    "spreadsheets": (DOTTED, 39.0),
 }
 
 
@@ -145,8 +164,110 @@ def test_what_is_told_names_each_column_and_the_next_commands(tmp_path: Path) ->
     assert "  water_temp_c              Double    watched, from 'Water Temp [°C]'" in said
     assert "  recorded_at               Timestamp the time, from 'Recorded At'" in said
     assert "  name_of_reading           Text      from 'name'" in said
-    assert any("Left out: 'a.b'" in line for line in said)
+    assert any("Left out: 'x`y'" in line for line in said)
     assert said[-1] == f"  ./freshet replay boilers {path}"
+
+
+def test_one_number_that_is_not_whole_makes_a_column_of_numbers(tmp_path: Path) -> None:
+    path = file(tmp_path, "\n".join(["sensor,heat", *(f"A,{number}" for number in range(20, 79)), "A,55.5"]))
+
+    [_, heat] = look(path).columns
+
+    assert (heat.kind.__name__, heat.unfit) == ("Double", 0)
+
+
+def test_a_word_among_whole_numbers_leaves_them_whole(tmp_path: Path) -> None:
+    path = file(tmp_path, "\n".join(["sensor,heat", *(f"A,{number}" for number in range(59)), "A,warm"]))
+
+    said = new("tanks", source=path, root=tmp_path)
+
+    assert (
+        "  heat                      Integer   watched, 1 value does not fit and will be quarantined" in said
+    )
+
+
+def test_nested_values_are_columns_of_their_last_part_where_that_is_enough(tmp_path: Path) -> None:
+    sample = look(file(tmp_path, NESTED))
+
+    assert sample.key
+    assert sample.time
+    assert {column.name: column.source for column in sample.columns} == {
+        "device_id": "device.id",
+        "air_temp": "data.airTemp",
+        "data_size": "data.size",
+        "at": "data.at",
+        "lid_size": "lid.size",
+    }
+    parts = (sample.key.source, sample.measure.source, sample.time.source)
+    assert parts == ("device.id", "data.airTemp", "data.at")
+
+
+def test_parts_can_be_named_as_they_stand_in_nested_records(tmp_path: Path) -> None:
+    sample = look(file(tmp_path, NESTED), watch="data.size", key="device.id", time="data.at")
+
+    assert sample.measure.name == "data_size"
+
+
+def test_traffic_of_a_nested_file_is_nested_as_the_file_is(tmp_path: Path) -> None:
+    new("nested", source=file(tmp_path, NESTED), root=tmp_path)
+    made = runpy.run_path(str(tmp_path / "nested" / "traffic.py"))
+
+    sent = next(made["traffic"](seed=1, start=cases.START, seconds=60))
+
+    record = json.loads(sent.data)
+    assert record.keys() == {"device", "data"}
+    assert record["device"].keys() == {"id"}
+    assert record["data"].keys() == {"airTemp", "at"}
+
+
+def test_a_name_that_stands_over_another_keeps_its_values(tmp_path: Path) -> None:
+    path = file(tmp_path, '{"a": "x", "b": {"c": 1}}\n{"a": "x", "b": 7}\n{"a": "x", "b": 8}\n')
+
+    sample = look(path)
+
+    assert (sample.measure.source, sample.left_out) == ("b", ["b.c"])
+
+
+def test_dots_in_a_heading_are_part_of_its_words(tmp_path: Path) -> None:
+    path = file(tmp_path, "Sensor No.,Temp. [C]\nA,1.5\nA,2.5\n")
+
+    assert [column.name for column in look(path).columns] == ["sensor_no", "temp_c"]
+
+
+def test_times_that_a_replay_can_rewrite_are_the_time(tmp_path: Path) -> None:
+    path = file(tmp_path, DOTTED)
+
+    said = new("spreadsheets", source=path, time="Wann", root=tmp_path)
+
+    lines, _ = recording.lines_of(path, discovery.load("spreadsheets", tmp_path), columns={}, constants={})
+    assert [line.time for line in lines[:2]] == [1_798_711_200.0, 1_798_711_260.0]
+    assert (
+        "  wann                      Timestamp the time, from 'Wann', '31.12.2026 10:00:00' becomes "
+        "ISO 8601 in a replay: producers are to send that"
+    ) in said
+
+
+def test_a_time_that_cannot_be_read_is_told_with_a_value_and_what_to_do(tmp_path: Path) -> None:
+    path = file(tmp_path, "time,sensor,heat\nkurz nach zehn,A,1.5\nhalb elf,A,2.5\n")
+
+    said = new("tanks", source=path, root=tmp_path)
+
+    assert (
+        "  No column is a time that can be read ('time' holds 'kurz nach zehn'): a reading's arrival is its "
+        "time."
+    ) in said
+    assert (
+        "  To have its own, write times as 2026-01-31T10:00:00Z or in seconds since 1970, remove "
+        "pipelines/tanks and make it again."
+    ) in said
+
+
+def test_what_counts_time_from_nowhere_is_not_watched_while_something_else_can_be(tmp_path: Path) -> None:
+    path = file(tmp_path, "time,sensor,heat\n0,A,1.5\n1,A,2.5\n2,A,3.5\n")
+
+    sample = look(path)
+
+    assert (sample.measure.name, sample.time) == ("heat", None)
 
 
 def test_values_that_do_not_fit_their_column_are_counted(tmp_path: Path) -> None:
@@ -240,10 +361,16 @@ COLUMNS: list[tuple[dict[str, str], str]] = [
     ),
     (
         {"watch": "sensor"},
-        "the column 'sensor' is Text and cannot be the number to watch; those that can: heat.",
+        "the column 'sensor' is Text such as 'A' and cannot be the number to watch; those that can: heat.",
     ),
-    ({"time": "heat"}, "the column 'heat' is Double and cannot be the time; those that can: at."),
-    ({"key": "heat"}, "the column 'heat' is Double and cannot be the key; those that can: sensor."),
+    (
+        {"time": "heat"},
+        "the column 'heat' is Double such as '1.5' and cannot be the time; those that can: at.",
+    ),
+    (
+        {"key": "heat"},
+        "the column 'heat' is Double such as '1.5' and cannot be the key; those that can: sensor.",
+    ),
 ]
 
 
@@ -257,6 +384,38 @@ def test_a_column_that_is_not_there_or_does_not_fit_is_refused(
         look(path, **named)
 
     assert str(refused.value) == f"{path}: {sentence}"
+
+
+def test_a_column_that_is_no_time_is_refused_with_how_to_write_times(tmp_path: Path) -> None:
+    path = file(tmp_path, "seen,sensor,heat\nlately,A,1.5\nnow,A,2.5\n")
+
+    with pytest.raises(Unreadable) as refused:
+        look(path, time="seen")
+
+    assert str(refused.value) == (
+        f"{path}: the column 'seen' is Text such as 'lately' and cannot be the time; those that can: none; "
+        "write times as 2026-01-31T10:00:00Z or in seconds since 1970."
+    )
+
+
+def test_what_the_template_still_says_is_noted_until_it_is_written(house: Path) -> None:
+    new("tanks", root=house / "pipelines")
+    write_limit(house / "pipelines", "tanks", 60)
+    declared = house / "pipelines" / "tanks" / "pipeline.py"
+
+    unwritten = run(house, "freshet.py", "cases", "tanks")
+    for sentence in (DO_FIRST, FLOWS):
+        declared.write_text(declared.read_text().replace(sentence, "Look."))
+    written = run(house, "freshet.py", "cases", "tanks")
+
+    place = "note    pipelines/tanks/pipeline.py"
+    assert [line for line in unwritten.stdout.splitlines() if line.startswith("note")] == [
+        f"{place}: about= is still the template's; write in a line what flows here.",
+        f"{place}: do_first= of too_high is still the template's, and every alert says it; write what "
+        "whoever is told should do first.",
+    ]
+    assert "note" not in written.stdout
+    assert (unwritten.returncode, written.returncode) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,17 @@ import boto3
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    EndpointConnectionError,
+    HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
 )
+from botocore.exceptions import ConnectionError as NotConnected
 
 PREFIX = "freshet-"
-NOT_THERE = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "DELETE_COMPLETE")  # the next deploy begins anew
+ABOUT = "Freshet: "  # begins the description of each stack
+# Nothing has stood there yet, and the next deploy begins anew.
+NEVER_STOOD = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 TOOLKIT = "CDKToolkit"
 OLD_CREDENTIALS = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 WRONG_CREDENTIALS = ("InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException")
@@ -35,9 +38,9 @@ def sentence(error: Exception) -> str:
         return "There are no AWS credentials; sign in (aws sso login, aws configure) or set AWS_PROFILE."
     if isinstance(error, ProfileNotFound):
         return f"{error}; set AWS_PROFILE to one of ~/.aws/config."
-    if isinstance(error, EndpointConnectionError):
-        where = error.kwargs["endpoint_url"]
-        return f"AWS cannot be reached at {where}; see whether the network and the Region are right."
+    if isinstance(error, NotConnected | HTTPClientError):
+        reason = str(error).rstrip(".")
+        return f"AWS cannot be reached: {reason}; see whether the network and the Region are right."
     if not isinstance(error, ClientError):
         return f"The AWS credentials cannot be used: {str(error).rstrip('.')}; sign in again (aws sso login)."
     code, message = error.response["Error"]["Code"], error.response["Error"]["Message"].rstrip(".")
@@ -50,10 +53,11 @@ def sentence(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack that stands: its resources as its template says, their physical ids, its outputs."""
+    """A stack: its resources as its template says, their physical ids, its outputs; one that has never stood
+    has none of these.
+    """
 
     name: str
-    status: str
     resources: Mapping[str, Mapping[str, Any]]
     ids: Mapping[str, str]
     outputs: Mapping[str, str]
@@ -99,14 +103,17 @@ class Account:
         for page in cloudformation.get_paginator("describe_stacks").paginate():
             for each in page["Stacks"]:
                 name, status = each["StackName"], each["StackStatus"]
-                if not name.startswith(PREFIX) or status in NOT_THERE:
+                if not (name.startswith(PREFIX) and each.get("Description", "").startswith(ABOUT)):
+                    continue
+                if status in NEVER_STOOD:
+                    found[name] = Stack(name, {}, {}, {})
                     continue
                 if status.endswith("_IN_PROGRESS"):
                     raise Refused(
                         f"The stack {name} is being changed ({status}); wait for its end, then again."
                     )
                 outputs = {one["OutputKey"]: one["OutputValue"] for one in each.get("Outputs", [])}
-                found[name] = Stack(name, status, *self._parts(name), outputs)
+                found[name] = Stack(name, *self._parts(name), outputs)
         return found
 
     def _parts(self, stack: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
@@ -117,6 +124,7 @@ class Account:
             each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
             for page in pages
             for each in page["StackResourceSummaries"]
+            if each["ResourceStatus"] != "DELETE_COMPLETE"
         }
         return template["Resources"], ids
 

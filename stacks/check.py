@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any  # a manifest is as mixed as JSON
 
 from pipelines import discovery
 from sql import gate
@@ -60,6 +61,18 @@ def synthesize(cdk_out: Path, context: Mapping[str, object]) -> subprocess.Compl
     return subprocess.run(
         [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def stack_manifest(assembly: Path) -> dict[str, Any]:
+    """The stacks of a cloud assembly in the order of their deployment. Its folder may hold templates of
+    earlier ones too.
+    """
+    artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
+    return {
+        name: each["properties"]
+        for name, each in artifacts.items()
+        if each["type"] == "aws:cloudformation:stack"
+    }
 
 
 def nag_findings(cdk_out: Path) -> Iterator[str]:

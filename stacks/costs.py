@@ -13,7 +13,8 @@ from typing import Any  # a template's properties are as mixed as JSON
 from lambdas.columns import Boolean, Column, DeclarationError, Double, Integer, Json, Timestamp
 from lambdas.detectors.window import Window
 from lambdas.model import Iot, Load, Pipeline
-from stacks.check import synthesize
+from pipelines import discovery
+from stacks.check import stack_manifest, synthesize
 from stacks.settings import configured
 
 READ_ON = "November 2026"
@@ -343,8 +344,8 @@ SHARED: dict[str, Callable[[Mapping[str, Any], None], Rows]] = {
 def reckon(cdk_out: Path, pipelines: Iterable[Pipeline]) -> list[Costs]:
     """A month of each pipeline of a cloud assembly, and last of what they share."""
     templates = {
-        path.name.removesuffix(".template.json"): json.loads(path.read_text())["Resources"]
-        for path in sorted(cdk_out.glob("*.template.json"))
+        name: json.loads((cdk_out / each["templateFile"]).read_text())["Resources"]
+        for name, each in stack_manifest(cdk_out).items()
     }
     found = []
     for pipeline in pipelines:
@@ -386,6 +387,8 @@ def grouped(uses: Rows) -> list[Row]:
 
 def costs(wanted: Sequence[str]) -> list[Costs]:
     """A month of these pipelines, by default of those that cdk.json deploys. Raises `DeclarationError`."""
+    for name in wanted:
+        discovery.load(name)  # else a wrong word would be told as if cdk.json had said it
     settings = configured(pipelines=",".join(wanted))
     with tempfile.TemporaryDirectory() as folder:
         done = synthesize(Path(folder), {"pipelines": ",".join(each.name for each in settings.pipelines)})

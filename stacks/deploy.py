@@ -16,6 +16,7 @@ from lambdas.columns import DeclarationError
 from pipelines import discovery
 from stacks import command
 from stacks.account import PREFIX, TOOLKIT, Account, Refused, Stack, sentence
+from stacks.check import stack_manifest
 from stacks.costs import HOURS, PRICES, reckon
 from stacks.settings import PLATFORM, Settings, configured
 
@@ -111,16 +112,6 @@ def destroy(*, yes: bool = False, terminal: Terminal | None = None) -> None:
         raise Refused(str(error)) from None
     except (BotoCoreError, ClientError) as error:
         raise Refused(sentence(error)) from None
-
-
-def stack_manifest(assembly: Path) -> dict[str, Any]:
-    """The stacks of a cloud assembly in the order of their deployment."""
-    artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
-    return {
-        name: each["properties"]
-        for name, each in artifacts.items()
-        if each["type"] == "aws:cloudformation:stack"
-    }
 
 
 def bootstrap_words(account: Account, manifest: Mapping[str, Any]) -> str:
@@ -274,7 +265,8 @@ def leftovers(stacks: Iterable[Stack]) -> Iterator[str]:
             for name, each in stack.resources.items()
             if each.get("DeletionPolicy") in RETAINED and stack.ids.get(name)
         ]
-        yield f"  {stack.name:<28}deletes {len(stack.resources) - len(held)}, keeps {len(held)}"
+        left = f"deletes {len(stack.resources) - len(held)}, keeps {len(held)}"
+        yield f"  {stack.name:<28}{left if stack.resources else 'deletes what a failed deployment left'}"
         for kind, physical in held:
             kept.setdefault(kind, []).append(physical)
     if kept:

@@ -99,6 +99,20 @@ def test_a_resource_of_a_kind_that_nobody_priced_stops_the_reckoning() -> None:
         list(costs.priced({"Type": "AWS::EC2::NatGateway"}, costs.OF_PIPELINE, flow()))
 
 
+def test_templates_of_an_earlier_synth_in_the_same_folder_are_not_reckoned(
+    reckoned: dict[str, Costs], cdk_out: Path, tmp_path: Path
+) -> None:
+    manifest = json.loads((cdk_out / "manifest.json").read_text())
+    del manifest["artifacts"]["freshet-casino"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    for template in cdk_out.glob("*.template.json"):
+        (tmp_path / template.name).write_text(template.read_text())
+
+    found = costs.reckon(tmp_path, [discovery.load("temperature"), discovery.load("heart_rate")])
+
+    assert found == [reckoned[name] for name in ("temperature", "heart_rate", "what all share")]
+
+
 def test_no_kind_of_resource_is_both_priced_and_free() -> None:
     assert not costs.FREE.keys() & (costs.OF_PIPELINE.keys() | costs.SHARED.keys())
 
@@ -128,7 +142,9 @@ def test_what_is_printed_adds_up(reckoned: dict[str, Costs]) -> None:
 
 
 def test_costs_of_a_pipeline_that_is_not_there_are_refused() -> None:
-    with pytest.raises(DeclarationError, match="there is no pipeline 'temprature'; did you mean temperature"):
+    with pytest.raises(
+        DeclarationError, match=r"^temprature: there is no such pipeline; did you mean temper"
+    ):
         costs.costs(["temprature"])
 
 

@@ -15,6 +15,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     ProfileNotFound,
+    ReadTimeoutError,
     TokenRetrievalError,
 )
 
@@ -158,8 +159,13 @@ CREDENTIALS = [
     ),
     (
         EndpointConnectionError(endpoint_url="https://sts.mars-1.amazonaws.com"),
-        "AWS cannot be reached at https://sts.mars-1.amazonaws.com; see whether the network and the Region "
-        "are right.",
+        'AWS cannot be reached: Could not connect to the endpoint URL: "https://sts.mars-1.amazonaws.com"; '
+        "see whether the network and the Region are right.",
+    ),
+    (
+        ReadTimeoutError(endpoint_url="https://sts.eu-central-1.amazonaws.com"),
+        'AWS cannot be reached: Read timeout on endpoint URL: "https://sts.eu-central-1.amazonaws.com"; see '
+        "whether the network and the Region are right.",
     ),
     (
         client_error("ExpiredToken"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from laptop.cloud import Cloud
 from pipelines import discovery
 from stacks import deploy
 from stacks.account import Account, Refused
+from stacks.check import stack_manifest
 from tests.stacks.fake_cdk import DEPLOY, SYNTH, Cdk, Somebody, install
 
 
@@ -41,7 +43,7 @@ def test_deploying_the_same_again_changes_nothing_and_tells_who_has_not_confirme
     deploy.deploy(terminal=somebody.terminal)
 
     assert cdk.calls == [SYNTH, DEPLOY]
-    for stack in deploy.stack_manifest(deploy.ASSEMBLY):
+    for stack in stack_manifest(deploy.ASSEMBLY):
         assert somebody.heard_of(f"  {stack} ").split(maxsplit=1)[1].startswith("leaves ")
     assert not any("Created are" in line for line in somebody.heard)
     waiting = "hosts@example.com is told nothing until the link in the mail from AWS is followed."
@@ -82,7 +84,8 @@ def test_a_stack_that_the_app_no_longer_has_is_named(cdk_out: Path, tmp_path: Pa
 
 
 def test_a_stack_that_is_being_changed_is_waited_for(cdk: Cdk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Account, "client", lambda *_: Busy())
+    busy = Stacks({"freshet-lake": "UPDATE_IN_PROGRESS"})
+    monkeypatch.setattr(Account, "client", lambda *_: busy)
 
     with pytest.raises(
         Refused, match=r"The stack freshet-lake is being changed \(UPDATE_IN_PROGRESS\); wait"
@@ -92,14 +95,50 @@ def test_a_stack_that_is_being_changed_is_waited_for(cdk: Cdk, monkeypatch: pyte
     assert cdk.calls == []
 
 
-class Busy:
-    """CloudFormation while a stack is being changed."""
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "REVIEW_IN_PROGRESS"])
+def test_what_a_failed_first_deployment_left_is_made_anew_and_can_be_destroyed(
+    status: str, cdk: Cdk, cdk_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Account, "client", lambda *_: Stacks({"freshet-casino": status}))
+    somebody = Somebody()
 
-    def get_paginator(self, _: str) -> Busy:
+    [planned] = [line for line in deploy.plan(cdk_out, Account.signed_in()) if "freshet-casino" in line]
+    deploy.destroy(yes=True, terminal=somebody.terminal)
+
+    assert "new: creates " in planned
+    assert somebody.heard_of("freshet-casino").endswith("deletes what a failed deployment left")
+    assert "pipelines=casino" in cdk.calls[-1]
+
+
+def test_a_stack_of_others_with_a_name_like_ours_is_let_alone(
+    cdk: Cdk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = Stacks({"freshet-website": "CREATE_COMPLETE"}, about="A website")
+    monkeypatch.setattr(Account, "client", lambda *_: theirs)
+    somebody = Somebody()
+
+    deploy.destroy(yes=True, terminal=somebody.terminal)
+
+    assert somebody.heard[-1] == "Nothing of Freshet stands there."
+    assert cdk.calls == []
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """CloudFormation with stacks in these states."""
+
+    states: Mapping[str, str]
+    about: str = "Freshet: one"
+
+    def get_paginator(self, _: str) -> Stacks:
         return self
 
     def paginate(self) -> list[dict[str, Any]]:
-        return [{"Stacks": [{"StackName": "freshet-lake", "StackStatus": "UPDATE_IN_PROGRESS"}]}]
+        stacks = [
+            {"StackName": name, "StackStatus": status, "Description": self.about}
+            for name, status in self.states.items()
+        ]
+        return [{"Stacks": stacks}]
 
 
 def test_destroy_says_what_it_keeps_and_how_to_delete_that_for_good(cdk: Cdk) -> None:

@@ -12,8 +12,6 @@ from stacks.constructs.metered import published
 from stacks.operators import OperatorsStack
 from stacks.pipeline import PipelineStack
 
-NAME = "Freshet"
-
 
 class DashboardStack(cdk.Stack):
     def __init__(
@@ -25,6 +23,8 @@ class DashboardStack(cdk.Stack):
         pipelines: Mapping[str, PipelineStack],
     ) -> None:
         super().__init__(scope, id, description="Freshet: the dashboard", tags={"freshet": "dashboard"})
+        # The names of dashboards are an account's, of all its Regions.
+        name = f"Freshet-{self.region}"
         for stack in pipelines.values():
             self.add_stack_dependency(stack)
         titles: dict[str, Sequence[str]] = {name: each.alarm_names for name, each in pipelines.items()}
@@ -32,7 +32,7 @@ class DashboardStack(cdk.Stack):
         PipelinesDashboard(
             self,
             "Pipelines",
-            name=NAME,
+            name=name,
             names={name: published(self, name) for name in pipelines},
             alarms={whose: [self._alarm(name) for name in names] for whose, names in titles.items()},
         )
@@ -40,7 +40,7 @@ class DashboardStack(cdk.Stack):
             self,
             "Dashboard",
             value=f"https://{self.region}.console.aws.amazon.com/cloudwatch/home"
-            f"?region={self.region}#dashboards/dashboard/{NAME}",
+            f"?region={self.region}#dashboards/dashboard/{name}",
             description="Every pipeline's way from its stream to people and into the lake",
         )
 

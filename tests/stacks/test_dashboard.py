@@ -61,7 +61,8 @@ def counted() -> set[str]:
 @pytest.fixture(scope="module")
 def body(cdk_out: Path) -> Any:
     dashboard = only(cdk_out, "AWS::CloudWatch::Dashboard", stack="freshet-dashboard")
-    assert dashboard.properties["DashboardName"] == "Freshet"
+    # An account has one set of names for all its Regions.
+    assert dashboard.properties["DashboardName"] == "Freshet-<AWS::Region>"
     return json.loads(dashboard.properties["DashboardBody"])
 
 

@@ -106,7 +106,7 @@ class Settings:
         overrides = _overrides(
             {**_mapping("freshet.set", given.get("set", {})), **dict(_assignments(numbers))}, known
         )
-        deployed = [discovery.load(name).overridden(overrides.get(name, {})) for name in chosen]
+        deployed = [_overridden(discovery.load(name), overrides.get(name, {})) for name in chosen]
         recipients = given.get("recipients", [])
         if not isinstance(recipients, list):
             raise _wrong("freshet.recipients", 'it is no list; say [{"email": "somebody@example.com"}]')
@@ -226,6 +226,15 @@ def _overrides(numbers: Mapping[str, Any], known: Sequence[str]) -> dict[str, di
             )
         overrides.setdefault(name, {})[number] = value
     return overrides
+
+
+def _overridden(pipeline: Pipeline, numbers: Mapping[str, float]) -> Pipeline:
+    for path, value in numbers.items():
+        try:
+            pipeline = pipeline.overridden({path: value})
+        except DeclarationError as error:
+            raise _wrong(f"freshet.set, '{pipeline.name}.{path}'", str(error).rstrip(".")) from error
+    return pipeline
 
 
 def _recipient(where: str, given: object, known: Sequence[str]) -> Recipient:

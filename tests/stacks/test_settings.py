@@ -159,8 +159,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "number's detector": (
         {"set": {"temperature.hot.above": 85}},
-        "temperature: 'hot.above' names none of its detectors (too_hot); say detector.number=value, as "
-        "too_hot.above=85.",
+        "cdk.json, freshet.set, 'temperature.hot.above': temperature: 'hot.above' names none of its "
+        "detectors (too_hot); say detector.number=value, as too_hot.above=85.",
+    ),
+    "detector's number": (
+        {"set": {"temperature.too_hot.abov": 3}},
+        "cdk.json, freshet.set, 'temperature.too_hot.abov': too_hot: it has no number 'abov'; it has above, "
+        "high, critical, settle, quiet, max_keys, times, lasting.",
     ),
     "time zone": (
         {"time_zone": "Berlin"},

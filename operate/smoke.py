@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ def smoke(
     under_way: Smoke | None = None
     try:
         pipeline, given = discovery.load(name), cases.read(name)
+        # boto3 reads AWS_DEFAULT_REGION alone.
+        region = region or os.environ.get("AWS_REGION")
         deployed = Deployed.find(boto3.Session(profile_name=profile, region_name=region), pipeline)
         under_way = Smoke(deployed, given, say, clock or Clock(), timeout)
         under_way.run()
@@ -97,7 +100,7 @@ def smoke(
     except (NoCredentialsError, PartialCredentialsError, NoRegionError, ProfileNotFound) as error:
         raise SmokeError(
             f"AWS cannot be asked: {str(error).rstrip('.')}. Say --profile and --region, or set AWS_PROFILE "
-            "and AWS_DEFAULT_REGION."
+            "and AWS_REGION."
         ) from error
     except ClientError as error:
         raise_for_user(error, name)

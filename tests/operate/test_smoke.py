@@ -358,3 +358,6 @@ def test_without_credentials_or_a_region_nothing_is_asked(monkeypatch: pytest.Mo
         smoke("temperature")
     with pytest.raises(SmokeError, match="Unable to locate credentials"):
         smoke("temperature", region="us-east-1")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with pytest.raises(SmokeError, match="Unable to locate credentials"):
+        smoke("temperature")

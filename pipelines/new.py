@@ -130,7 +130,7 @@ def parts(name: str, sample: Sample, *, is_made_up: bool) -> dict[str, str]:
     record: dict[str, object] = {key.source: keys[0], measure.source: plain(values.ordinary, measure)}
     form = (clock.form or "iso") if clock else ""
     record |= {clock.source: RECORDED[form]} if clock else {}
-    json_line = "nested_json" if any("." in source for source in names.values()) else "json_line"
+    json_line = "nested_json" if sample.is_nested else "json_line"
     shown = {each: numeral(getattr(values, each), measure) for each in ("lowest", "ordinary", "strange")}
     return {
         "name": name,
@@ -162,7 +162,7 @@ def parts(name: str, sample: Sample, *, is_made_up: bool) -> dict[str, str]:
         "imported_traffic": f"iso, {json_line}" if form == "iso" else json_line,
         # Without a time of its own an event has its arrival's, and so is never late.
         "late": "4" if clock else "0",
-        "record": json.dumps(nested(record), ensure_ascii=False),
+        "record": json.dumps(nested(record) if sample.is_nested else record, ensure_ascii=False),
         **shown,
     }
 
@@ -225,8 +225,10 @@ def made(name: str, sample: Sample, source: Path | None) -> Iterator[str]:
         if sample.key is None:
             yield "  No column says whose a reading is: the key is a column 'series'."
         if sample.time is None:
-            yield f"  No column is a time that can be read{unread(sample)}: a reading's arrival is its time."
-            yield f"  To have its own, {WRITE_TIMES}, remove pipelines/{name} and make it again."
+            shown = unread(sample)
+            yield f"  No column is a time that can be read{shown}: a reading's arrival is its time."
+            if shown:
+                yield f"  To have its own, {WRITE_TIMES}, remove pipelines/{name} and make it again."
         for left_out in sample.left_out:
             yield (
                 f'  Left out: {left_out!r}; a name has up to 80 characters, none of them " ` or \\, and what '

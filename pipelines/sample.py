@@ -14,7 +14,7 @@ from lambdas.columns import Boolean, Column, Double, Integer, Json, Text, Timest
 from lambdas.model import NAME, PROVENANCE, RESERVED, TAKEN, snake
 from pipelines import recording
 from pipelines.discovery import nearest
-from pipelines.recording import TABLES, kind_of, moment
+from pipelines.recording import PARQUET, TABLES, kind_of, moment
 
 LOOKED_AT = 20_000  # rows
 MOST_UNFIT = 0.05  # of a column's values; more, and the column is of another type
@@ -73,6 +73,7 @@ class Sample:
     key: SampleColumn | None
     time: SampleColumn | None
     left_out: Sequence[str]
+    is_nested: bool = False
 
 
 def look(path: Path, *, watch: str = "", key: str = "", time: str = "") -> Sample:
@@ -95,7 +96,9 @@ def look(path: Path, *, watch: str = "", key: str = "", time: str = "") -> Sampl
         if not PLAIN.fullmatch(source) or any(source.startswith(f"{other}.") for other in values)
     ]
     kept = {source: found for source, found in values.items() if source not in left_out}
-    last_parts = dict(shortened(list(kept))) if kind_of(path) not in TABLES else {}
+    # A table's heading is not nested, whatever dots stand in it.
+    is_nested = kind_of(path) not in (*TABLES, *PARQUET) and any("." in source for source in kept)
+    last_parts = dict(shortened(list(kept))) if is_nested else {}
     columns: list[SampleColumn] = []
     for place, (source, found) in enumerate(kept.items(), start=1):
         name = column_name(last_parts.get(source, source), place, {column.name for column in columns})
@@ -124,7 +127,7 @@ def look(path: Path, *, watch: str = "", key: str = "", time: str = "") -> Sampl
                 else "leave --from out and write the columns."
             )
         )
-    return Sample(path.name, len(rows), columns, measure, whose, clock, left_out)
+    return Sample(path.name, len(rows), columns, measure, whose, clock, left_out, is_nested)
 
 
 def shortened(sources: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -231,7 +231,16 @@ def test_a_name_that_stands_over_another_keeps_its_values(tmp_path: Path) -> Non
 def test_dots_in_a_heading_are_part_of_its_words(tmp_path: Path) -> None:
     path = file(tmp_path, "Sensor No.,Temp. [C]\nA,1.5\nA,2.5\n")
 
-    assert [column.name for column in look(path).columns] == ["sensor_no", "temp_c"]
+    new("tanks", source=path, root=tmp_path)
+
+    event = discovery.load("tanks", tmp_path).event
+    assert {column.name: column.source for column in event.columns.values()} == {
+        "sensor_no": "Sensor No.",
+        "temp_c": "Temp. [C]",
+    }
+    made = runpy.run_path(str(tmp_path / "tanks" / "traffic.py"))
+    sent = next(made["traffic"](seed=1, start=cases.START, seconds=60))
+    assert json.loads(sent.data).keys() == {"Sensor No.", "Temp. [C]"}
 
 
 def test_times_that_a_replay_can_rewrite_are_the_time(tmp_path: Path) -> None:

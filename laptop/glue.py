@@ -16,6 +16,8 @@ from typing import Any  # a template's properties and Spark's arguments are as m
 from unittest import mock
 from urllib.parse import urlsplit
 
+from botocore.exceptions import ClientError
+
 from laptop.cloud import Cloud
 from laptop.resources import ACCOUNT, DeployError, Resource
 from laptop.services import NotHonoured, honour, only
@@ -195,6 +197,16 @@ class _S3:
             key = str(path.relative_to(bucket))
             self._s3.put_object(Bucket=bucket.name, Key=key, Body=path.read_bytes())
 
+    def _looked_at(self, uri: str) -> Path:
+        """Spark asks whether a folder is an object; to whom S3 does not tell that, it is out of bounds."""
+        place = urlsplit(uri)
+        try:
+            self._s3.head_object(Bucket=place.netloc, Key=place.path.strip("/"))
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+        return self._local(uri)
+
     def _local(self, uri: str) -> Path:
         return self._folder / urlsplit(uri).netloc / urlsplit(uri).path.lstrip("/")
 
@@ -205,12 +217,15 @@ class _S3:
         option, read, write = DataFrameReader.option, DataFrameReader.parquet, DataFrameWriter.parquet
 
         def with_option(reader: Any, key: str, value: Any) -> Any:
-            return option(reader, key, str(self._local(value)) if key == "basePath" else value)
+            return option(reader, key, str(self._looked_at(value)) if key == "basePath" else value)
 
         def brought(reader: Any, *paths: str) -> Any:
+            for path in paths:
+                self._looked_at(path)
             return read(reader, *(str(self.fetched(path)) for path in paths))
 
         def written(writer: Any, path: str, *more: Any, **named: Any) -> None:
+            self._looked_at(path)
             write(writer, str(self._local(path)), *more, **named)
             self.put(path)
 

@@ -99,7 +99,7 @@ class Job:
 
     @property
     def until_key(self) -> str:
-        """Where the last run left the hour up to which all is curated."""
+        """Where the last run left the hour up to which all is curated, and into which table."""
         return f"curated/{self.pipeline}/until"
 
     @property
@@ -117,6 +117,10 @@ class Catalog:
 
     def table(self) -> dict[str, Any]:
         return self._table(self._curated)
+
+    def made(self) -> str:
+        """When the curated table was made: another one has none of its days."""
+        return f"{self.table()['CreateTime']:%Y-%m-%dT%H:%M:%S.%fZ}"
 
     def columns(self) -> list[tuple[str, str]]:
         """Name and Hive type of each column that lies in the files."""
@@ -193,8 +197,11 @@ def curate(job: Job, spark: SparkSession, now: datetime) -> list[str]:
     for name, value in SETTINGS.items():
         spark.conf.set(name, value)
     catalog, objects = Catalog(job), Objects(job.bucket)
-    # A deploy that changes the table brings its range back to the beginning.
-    first = max(catalog.first_uncurated(), objects.read(job.until_key))
+    # A deploy that changes the table brings its range back to the beginning. One that makes the tables anew
+    # leaves no day, so that it has to begin there.
+    noted, _, into = objects.read(job.until_key).partition(" ")
+    made = catalog.made()
+    first = max(catalog.first_uncurated(), noted if into == made else "")
     since, until = bounds(job, first, now)
     before = catalog.locations()
     remove_superseded(job, objects, before, now)
@@ -211,7 +218,7 @@ def curate(job: Job, spark: SparkSession, now: datetime) -> list[str]:
     for day, location in days.items():
         catalog.switch(day, location, is_new=day not in before)
     catalog.show_uncurated_from(max(first, until))
-    objects.write(job.until_key, max(first, until))
+    objects.write(job.until_key, f"{max(first, until)} {made}")
     print(
         f"{job.pipeline}: {len(hours)} hours from {since} to {until}; "
         f"written anew: {' '.join(days) or 'no day'}"
@@ -295,7 +302,11 @@ def told_apart(job: Job, rows: DataFrame) -> DataFrame:
 
 
 def remove_superseded(job: Job, objects: Objects, current: Mapping[str, str], now: datetime) -> None:
-    """Deletes the days of runs that died or were superseded more than a day ago."""
+    """Deletes the days of runs that died or were superseded more than a day ago.
+
+    What no other run has superseded stays: where the catalog has lost a day, it may be all that is left of
+    it.
+    """
     limit = f"{now - KEPT:{RUN}}"
     for folder in objects.folders(job.runs):
         if run_of(folder) >= limit:
@@ -303,7 +314,7 @@ def remove_superseded(job: Job, objects: Objects, current: Mapping[str, str], no
         for day_folder in objects.folders(folder):
             location = current.get(day_folder.rpartition("day=")[2][:-1], "")
             # A day that has become current within the last day was another one's until then.
-            if not location.endswith(f"/{day_folder}") and run_of(location) < limit:
+            if location and not location.endswith(f"/{day_folder}") and run_of(location) < limit:
                 objects.delete(day_folder)
 
 

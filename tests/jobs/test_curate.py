@@ -289,6 +289,41 @@ def test_a_deploy_that_brings_the_range_back_does_not_bring_curated_hours_back(y
     assert (yard.uncurated_from("temperature"), yard.days("temperature")) == (until, days)
 
 
+def test_tables_that_were_made_anew_hide_nothing(yard: Yard) -> None:
+    # given a pipeline that was deployed, curated, destroyed but for its bucket, and deployed again
+    rows, declared = two_days(yard), discovery.load("temperature")
+    yard.curate("temperature")
+    yard.make_anew("temperature")
+    assert yard.distinct("temperature") == once(declared, rows)
+
+    yard.wait(hours=1)
+    yard.curate("temperature")
+
+    assert yard.distinct("temperature") == once(declared, rows)
+    assert (yard.count("temperature_curated"), yard.count("temperature_uncurated")) == (3, 0)
+
+
+def test_a_day_that_the_catalog_has_lost_stays_until_it_is_written_anew(yard: Yard) -> None:
+    # given days whose raw rows are gone, and tables that were made anew
+    rows = two_days(yard)
+    yard.curate("temperature")
+    lost = [place for place in yard.days("temperature").values() if yard.objects(place)]
+    yard.make_anew("temperature")
+    for key in yard.objects("events/"):
+        yard.cloud.client("s3").delete_object(Bucket=yard.bucket, Key=key)
+    yard.put("temperature", rows[2:])
+
+    # when runs follow, one of them long after the day of which there are rows was written anew
+    for _ in range(2):
+        yard.wait(hours=30)
+        yard.curate("temperature")
+
+    assert [bool(yard.objects(place)) for place in sorted(lost, key=lambda place: place[-12:])] == [
+        True,
+        False,
+    ]
+
+
 def test_a_column_that_was_declared_later_is_null_before(yard: Yard) -> None:
     declared, midnight = discovery.load("casino"), yard.midnight - timedelta(days=3)
     rows = [row("casino", happened=midnight, arrived=midnight + timedelta(days=1)) for _ in range(4)]

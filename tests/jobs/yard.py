@@ -90,6 +90,14 @@ class Yard:
     def wait(self, **span: float) -> None:
         self.cloud.clock.advance_to(self.cloud.clock.now + timedelta(**span).total_seconds())
 
+    def make_anew(self, pipeline: str) -> None:
+        """Destroy and deploy: the tables come without partitions and changes, the bucket has stayed."""
+        for name in (f"{pipeline}_curated", f"{pipeline}_uncurated"):
+            table = self.table(name)
+            self._catalog.delete_table(DatabaseName="freshet", Name=name)
+            self._catalog.create_table(DatabaseName="freshet", TableInput=table_input(table))
+        self._begin_uncurated()
+
     def curate(self, pipeline: str, **arguments: str) -> None:
         given = {f"--{name.rstrip('_')}": value for name, value in arguments.items()}
         self.glue.run_job(f"freshet-curate-{pipeline.replace('_', '-')}", given)
@@ -124,9 +132,7 @@ class Yard:
         return table
 
     def update_table(self, table: Mapping[str, Any], **changed: Any) -> None:
-        kept = ("Name", "Description", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor")
-        given = {key: table[key] for key in kept if key in table}
-        self._catalog.update_table(DatabaseName="freshet", TableInput=given | changed)
+        self._catalog.update_table(DatabaseName="freshet", TableInput=table_input(table) | changed)
 
     def uncurated_from(self, pipeline: str) -> str:
         return str(self.table(f"{pipeline}_uncurated")["Parameters"]["projection.dt.range"]).split(",")[0]
@@ -160,9 +166,20 @@ class Yard:
                 self._catalog.delete_partition(
                     DatabaseName="freshet", TableName=table["Name"], PartitionValues=partition["Values"]
                 )
+        self._begin_uncurated()
+
+    def _begin_uncurated(self) -> None:
+        """As a deploy leaves the range."""
+        first = {"projection.dt.range": f"{FIRST_HOUR},NOW"}
+        for table in self.cloud.catalog():
             if table["Name"].endswith("_uncurated"):
-                first = {"projection.dt.range": f"{FIRST_HOUR},NOW"}
                 self.update_table(table, Parameters=table["Parameters"] | first)
+
+
+def table_input(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What GetTable answers as CreateTable and UpdateTable take it."""
+    kept = ("Name", "Description", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor")
+    return {key: table[key] for key in kept if key in table}
 
 
 def once(pipeline: Pipeline, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:

@@ -190,7 +190,7 @@ class Exercise:
         glue, first, day = Glue(self._cloud), hour(START), 2 * DAY
         for job in self._cloud.of_type("AWS::Glue::Job"):
             given = job.properties["DefaultArguments"]
-            left = f"curated/{given['--pipeline']}/runs/20251201T000000Z-died/day=2025-12-01/part.parquet"
+            left = f"curated/{given['--pipeline']}/runs/20251201T000000Z-died/day={first[:10]}/part.parquet"
             self._cloud.client("s3").put_object(Bucket=given["--bucket"], Key=left, Body=b"")
         for seed in (2, 3):
             for pipeline in self._pipelines:

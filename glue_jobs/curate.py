@@ -259,14 +259,22 @@ def rewrite(
         .withColumn("dt", f.regexp_extract("_metadata.file_path", "/dt=([^/]+)/", 1))
         .select(*named)
     )
-    raw = told_apart(job, raw)
+    happened = f.coalesce(f.col(job.time), f.col("arrived_at")) if job.time else f.col("arrived_at")
+    day = f.date_format(happened, "yyyy-MM-dd")
+    raw = told_apart(job, raw.withColumn("day", day))
     touched = sorted(row["day"] for row in raw.select("day").distinct().collect())
     held = [before[day] for day in touched if day in before]
     rows, curated = raw, None
     if held:
-        # A day that was put there by hand may hold repeats and lie in folders of any kind.
+        # A day that was put there by hand may hold repeats and lie in folders of any kind. What is in a day
+        # stays in it, whatever was its day's time zone, or is by now declared to be an event's time.
+        place = f.nullif(f.regexp_extract("_metadata.file_path", "/day=([^/]+)/", 1), f.lit(""))
         curated = told_apart(
-            job, spark.read.schema(schema).option("recursiveFileLookup", "true").parquet(*held).select(*named)
+            job,
+            spark.read.schema(schema)
+            .option("recursiveFileLookup", "true")
+            .parquet(*held)
+            .select(*named, f.coalesce(place, day).alias("day")),
         )
         rows = raw.unionByName(curated)
     in_order = Window.partitionBy("day", "which").orderBy("dt", "arrived_at", *PLACE)
@@ -291,14 +299,12 @@ def rewrite(
 
 
 def told_apart(job: Job, rows: DataFrame) -> DataFrame:
-    """With the event's day, and what is the same in a repeat of it on that day.
+    """With what is the same in a repeat of the event on its day.
 
-    Rows from before a column was declared have none there: their arrival and their place count.
+    Rows from before an id was declared have none: their place counts.
     """
-    happened = f.coalesce(f.col(job.time), f.col("arrived_at")) if job.time else f.col("arrived_at")
     place = f.concat_ws(":", *PLACE)
-    which = f.coalesce(f.col(job.id).cast("string"), place) if job.id else place
-    return rows.withColumn("day", f.date_format(happened, "yyyy-MM-dd")).withColumn("which", which)
+    return rows.withColumn("which", f.coalesce(f.col(job.id).cast("string"), place) if job.id else place)
 
 
 def remove_superseded(job: Job, objects: Objects, current: Mapping[str, str], now: datetime) -> None:

@@ -476,3 +476,24 @@ def test_a_day_that_was_put_back_by_hand_is_registered_and_taken_into_the_next_r
     ]
     assert yard.objects(f"curated/temperature/days/day={first}/")
     assert yard.crawl("temperature") == []
+
+
+def test_what_somebody_has_put_into_a_day_stays_in_it(yard: Yard) -> None:
+    # given a day as another time zone has it, brought along with the file of the day after it
+    rows = two_days(yard)
+    yard.curate("temperature")
+    first, _ = days_of(yard)
+    files = [key for place in yard.days("temperature").values() for key in yard.objects(place)]
+    tables = [parquet.read_table(io.BytesIO(yard.body(key))) for key in files]
+    yard._empty()
+    for table in tables:
+        yard.put_file(f"curated/temperature/days/day={first}/", table)
+    yard.crawl("temperature")
+    counted = "select day, count(*) from temperature_curated group by day order by day"
+    assert yard.ask(counted) == [(first, 3)]
+
+    # when a run adds to it
+    yard.put("temperature", [rows[0] | {"sequence_number": "late"}])
+    yard.curate("temperature", from_="2026-01-01-00")
+
+    assert yard.ask(counted) == [(first, 4)]

@@ -57,15 +57,20 @@ def run(arguments: Sequence[str], *, region: str, is_quiet: bool = False) -> Non
     Raises `CommandError`.
     """
     environment = {**os.environ, "AWS_REGION": region, "JSII_NODE": str(NODE)}
-    done = subprocess.run(  # noqa: S603 - no part is input
-        [*installed(), *arguments, "--no-notices"],
-        cwd=ROOT,
-        env=environment,
-        check=False,
-        text=True,
-        stdout=subprocess.PIPE if is_quiet else None,
-        stderr=subprocess.STDOUT if is_quiet else None,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - no part is input
+            [*installed(), *arguments, "--no-notices"],
+            cwd=ROOT,
+            env=environment,
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE if is_quiet else None,
+            stderr=subprocess.STDOUT if is_quiet else None,
+        )
+    except KeyboardInterrupt:
+        if not is_quiet:
+            print("\nWhat CloudFormation has begun goes on without this command.", file=sys.stderr)
+        raise
     if done.returncode:
         print(done.stdout or "", end="", file=sys.stderr)
         raise CommandError(

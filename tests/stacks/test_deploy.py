@@ -98,6 +98,25 @@ def test_a_step_that_fails_is_the_last(
     assert "the reason" in "".join(capfd.readouterr())
 
 
+@pytest.mark.usefixtures("cdk")
+def test_whoever_stops_the_command_is_told_that_cloudformation_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = subprocess.run
+
+    def stopped(arguments: list[str], **more: Any) -> Any:
+        if "deploy" in arguments:
+            raise KeyboardInterrupt
+        return run(arguments, check=False, **{name: more[name] for name in more.keys() - {"check"}})
+
+    monkeypatch.setattr(subprocess, "run", stopped)
+
+    with pytest.raises(KeyboardInterrupt):
+        deploy.deploy(yes=True, terminal=Somebody().terminal)
+
+    assert capsys.readouterr().err == "\nWhat CloudFormation has begun goes on without this command.\n"
+
+
 def test_an_old_bootstrap_is_made_anew(empty: Cloud, cdk: Cdk) -> None:
     empty.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="5", Type="String")
     somebody = Somebody()

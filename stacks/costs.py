@@ -419,9 +419,3 @@ def load_words(load: Load | None) -> str:
     if load is None:
         return ""
     return f", at {load.events_per_second:g} events a second of {load.keys:,} keys"
-
-
-def readme_table(of: Costs) -> str:
-    """The reckoning as a pipeline's README has it; a test compares them."""
-    rows = [f"| {row.what} | {row.reckoned} | {row.loaded:.2f} |" for row in of.rows if row.loaded >= 0.005]
-    return "\n".join(["| what | reckoned | $ |", "| --- | --- | --- |", *rows])

@@ -22,7 +22,6 @@ from stacks.constructs.metered import METERED
 
 CHOSEN = "chosen_pipeline"  # what the chosen pipeline's name takes the place of
 FULL, GRAPH, HEADING, ALARMS = 24, 6, 1, 4  # of the grid: its width, heights
-MOST_METRICS = 2_500  # of one dashboard, hidden ones too
 
 
 @dataclass(frozen=True, kw_only=True)

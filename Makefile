@@ -57,7 +57,8 @@ lock: .venv/uv ## compile the locks again; LOCK_FLAGS=--upgrade takes newer vers
 	$(LOCK) --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove what the other targets made
-	rm -rf .venv cdk.out .freshet .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv cdk.out .freshet .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Each file below is a stamp: it is made again only when its lock has changed.
 

@@ -67,6 +67,9 @@ def test_a_runs_lake_is_curated_and_answers_as_before(run: RunFolder, cdk_out: P
     assert {"findings", "casino_events", "temperature_distinct"} <= set(names)
 
 
-def test_a_pipeline_that_the_run_does_not_have_is_refused(run: RunFolder) -> None:
+def test_a_pipeline_that_the_run_does_not_have_is_refused(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_json("summary.json", {"pipelines": [{"pipeline": "temperature"}]})
+
     with pytest.raises(NoRun, match=r"has no pipeline casino; it has temperature\."):
         curate(["casino"], folder=run)

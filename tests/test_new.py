@@ -218,6 +218,7 @@ def test_traffic_of_a_nested_file_is_nested_as_the_file_is(tmp_path: Path) -> No
     assert record.keys() == {"device", "data"}
     assert record["device"].keys() == {"id"}
     assert record["data"].keys() == {"airTemp", "at"}
+    assert '{"device": {"id": "device-1"}, "data": {' in (tmp_path / "nested" / "README.md").read_text()
 
 
 def test_a_name_that_stands_over_another_keeps_its_values(tmp_path: Path) -> None:

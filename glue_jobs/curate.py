@@ -120,7 +120,7 @@ class Catalog:
 
     def made(self) -> str:
         """When the curated table was made: another one has none of its days."""
-        return f"{self.table()['CreateTime']:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return f"{self.table()['CreateTime'].astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
     def columns(self) -> list[tuple[str, str]]:
         """Name and Hive type of each column that lies in the files."""

@@ -81,7 +81,9 @@ class Curation(Construct):
             )
         )
         bucket.grant(role.role, "s3:GetObject", under=raw)
-        bucket.grant(role.role, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", under=curated)
+        bucket.grant(role.role, "s3:GetObject", "s3:PutObject", under=curated)
+        # Not of the days that somebody has put there.
+        bucket.grant(role.role, "s3:DeleteObject", under=f"{curated}runs/")
         bucket.grant_listing(role.role, under=raw)
         bucket.grant_listing(role.role, under=curated)
         role.grant_catalog("glue:GetTable", tables=self.tables)

@@ -206,9 +206,9 @@ class PipelineStack(cdk.Stack):
             columns=self._columns,
             database=self._lake.database.ref,
             bucket=self._lake.lake,
-            # As late as that Firehose still delivers what it could not before; of a stream that is not ours
-            # nobody here knows: what Kinesis keeps for nothing extra is a day.
-            settled_after=self.stream.retention or cdk.Duration.days(1),
+            # As late as Firehose still delivers what it could not before. How long somebody else's stream keeps
+            # that is not known here: a week is more than most do, and what settles later is read all the same.
+            settled_after=self.stream.retention or cdk.Duration.days(7),
         )
 
     def _detect(self) -> Handler:

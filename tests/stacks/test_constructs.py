@@ -109,9 +109,15 @@ def test_an_existing_stream_is_read_from_where_its_owner_says_for_as_long_as_can
         app, "test", pipeline=settings.pipelines[0], settings=settings, lake=lake, operators=operators
     )
 
-    assertions.Template.from_stack(stack).has_resource_properties(
+    template = assertions.Template.from_stack(stack)
+    template.has_resource_properties(
         "AWS::Lambda::EventSourceMapping",
         {"EventSourceArn": ARN, "StartingPosition": position, "MaximumRecordAgeInSeconds": 7 * 86_400},
+    )
+    # Its hours are curated no sooner than what Firehose could not deliver has come after all.
+    hours = {"--settled-after-hours": str(7 * 24 + 1)}
+    template.has_resource_properties(
+        "AWS::Glue::Job", {"DefaultArguments": assertions.Match.object_like(hours)}
     )
 
 

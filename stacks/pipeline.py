@@ -206,8 +206,8 @@ class PipelineStack(cdk.Stack):
             columns=self._columns,
             database=self._lake.database.ref,
             bucket=self._lake.lake,
-            # As late as Firehose still delivers what it could not before. How long somebody else's stream keeps
-            # that is not known here: a week is more than most do, and what settles later is read all the same.
+            # As late as Firehose still delivers what it could not before. How long somebody else's stream
+            # keeps that is not known: a week is more than most do, and later hours are read all the same.
             settled_after=self.stream.retention or cdk.Duration.days(7),
         )
 

@@ -13,6 +13,7 @@ import boto3
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -97,7 +98,13 @@ def smoke(
     except KeyboardInterrupt:
         say("Nobody waits any longer; what was sent goes its way all the same.")
         raise
-    except (NoCredentialsError, PartialCredentialsError, NoRegionError, ProfileNotFound) as error:
+    except (
+        InvalidRegionError,
+        NoCredentialsError,
+        NoRegionError,
+        PartialCredentialsError,
+        ProfileNotFound,
+    ) as error:
         raise SmokeError(
             f"AWS cannot be asked: {str(error).rstrip('.')}. Say --profile and --region, or set AWS_PROFILE "
             "and AWS_REGION."

@@ -13,6 +13,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
@@ -38,6 +39,8 @@ def sentence(error: Exception) -> str:
         return "There are no AWS credentials; sign in (aws sso login, aws configure) or set AWS_PROFILE."
     if isinstance(error, ProfileNotFound):
         return f"{error}; set AWS_PROFILE to one of ~/.aws/config."
+    if isinstance(error, InvalidRegionError):
+        return f"{str(error).rstrip('.')}; say a Region such as AWS_REGION=eu-central-1."
     if isinstance(error, NotConnected | HTTPClientError):
         reason = str(error).rstrip(".")
         return f"AWS cannot be reached: {reason}; see whether the network and the Region are right."

@@ -56,7 +56,7 @@ def run(arguments: Sequence[str], *, region: str, is_quiet: bool = False) -> Non
 
     Raises `CommandError`.
     """
-    environment = {**os.environ, "AWS_REGION": region, "JSII_NODE": str(NODE)}
+    environment = {**os.environ, "AWS_REGION": region}
     try:
         done = subprocess.run(  # noqa: S603 - no part is input
             [*installed(), *arguments, "--no-notices"],

@@ -255,6 +255,7 @@ def test_events_that_are_not_what_is_deployed_are_stuck_at_detection(world: Worl
             "temperature is not deployed in eu-west-3: there is no stack",
         ),
         ("temperature", {"profile": "nobody"}, "Say --profile and --region"),
+        ("temperature", {"region": "EU Central"}, "Say --profile and --region"),
     ],
 )
 def test_what_the_user_can_mend_is_a_sentence(

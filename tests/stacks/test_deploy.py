@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
+    InvalidRegionError,
     NoCredentialsError,
     ProfileNotFound,
     ReadTimeoutError,
@@ -182,6 +184,11 @@ CREDENTIALS = [
         "see whether the network and the Region are right.",
     ),
     (
+        InvalidRegionError(region_name="EU Central"),
+        "Provided region_name 'EU Central' doesn't match a supported format; say a Region such as "
+        "AWS_REGION=eu-central-1.",
+    ),
+    (
         ReadTimeoutError(endpoint_url="https://sts.eu-central-1.amazonaws.com"),
         'AWS cannot be reached: Read timeout on endpoint URL: "https://sts.eu-central-1.amazonaws.com"; see '
         "whether the network and the Region are right.",
@@ -244,6 +251,16 @@ def test_nothing_to_destroy_is_said(cdk: Cdk) -> None:
 def test_a_stack_without_a_folder_is_to_be_deleted_by_hand() -> None:
     with pytest.raises(Refused, match="freshet-old-one stands and there is no folder pipelines/old_one"):
         deploy.deployed_pipelines(["freshet-lake", "freshet-old-one"])
+
+
+def test_half_a_command_is_not_taken_for_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "HOME", tmp_path / "cdk")
+    monkeypatch.setattr(command, "NODE", sys.executable)  # to which npm is no program
+
+    with pytest.raises(CommandError, match="npm could not fetch the CDK's command"):
+        command.installed()
+
+    assert not command.is_current()
 
 
 @pytest.mark.skipif(

@@ -45,7 +45,7 @@ def test_deploying_the_same_again_changes_nothing_and_tells_who_has_not_confirme
     assert cdk.calls == [SYNTH, DEPLOY]
     for stack in stack_manifest(deploy.ASSEMBLY):
         assert somebody.heard_of(f"  {stack} ").split(maxsplit=1)[1].startswith("leaves ")
-    assert not any("Created are" in line for line in somebody.heard)
+    assert not any("Created are" in line or "will get a mail" in line for line in somebody.heard)
     waiting = "hosts@example.com is told nothing until the link in the mail from AWS is followed."
     assert somebody.heard_of("hosts@example.com is") == waiting
     assert somebody.heard_of("hosts@example.com has to").startswith(
@@ -123,9 +123,19 @@ def test_a_stack_of_others_with_a_name_like_ours_is_let_alone(
     assert cdk.calls == []
 
 
+def test_what_a_failed_destroy_has_deleted_is_not_kept(cdk: Cdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Account, "client", lambda *_: Stacks({"freshet-lake": "DELETE_FAILED"}))
+    somebody = Somebody()
+
+    deploy.destroy(yes=True, terminal=somebody.terminal)
+
+    assert "aws s3 rb s3://left " in somebody.heard_of("aws s3 rb")
+    assert len(cdk.calls) == 1
+
+
 @dataclass(frozen=True)
 class Stacks:
-    """CloudFormation with stacks in these states."""
+    """CloudFormation with stacks in these states, each of two buckets of which one is deleted."""
 
     states: Mapping[str, str]
     about: str = "Freshet: one"
@@ -133,12 +143,20 @@ class Stacks:
     def get_paginator(self, _: str) -> Stacks:
         return self
 
-    def paginate(self) -> list[dict[str, Any]]:
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
         stacks = [
             {"StackName": name, "StackStatus": status, "Description": self.about}
             for name, status in self.states.items()
         ]
-        return [{"Stacks": stacks}]
+        summaries = [
+            {"LogicalResourceId": name, "PhysicalResourceId": name.lower(), "ResourceStatus": status}
+            for name, status in {"Gone": "DELETE_COMPLETE", "Left": "DELETE_FAILED"}.items()
+        ]
+        return [{"Stacks": stacks, "StackResourceSummaries": summaries}]
+
+    def get_template(self, **_: str) -> dict[str, Any]:
+        bucket = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}
+        return {"TemplateBody": {"Resources": {"Gone": bucket, "Left": bucket}}}
 
 
 def test_destroy_says_what_it_keeps_and_how_to_delete_that_for_good(cdk: Cdk) -> None:

@@ -43,7 +43,6 @@ METERS = "".join(
     + "\n"
     for row in range(40)
 )
-# Alike in the six digits that a number is cut to.
 # Nested as producers send it; two sizes, so that one name is not enough for them.
 NESTED = "".join(
     json.dumps(
@@ -60,6 +59,7 @@ NESTED = "".join(
 DOTTED = "Wann;Halle;Druck\n" + "".join(
     f"31.12.2026 10:{row:02}:00;Halle {row % 2};{row}.5\n" for row in range(40)
 )
+# Alike in the six digits that a number is cut to.
 PULSES = "host,pulse\nA,1000000.125\nA,1000000.25\nB,1000000.375\nB,1000000.875\n"
 UNTIMED = "sensor;pressure\nA;-5.5\nA;-7.25\nB;-6.0\nB;-1.5\n"
 

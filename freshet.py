@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return OUR_ERROR if isinstance(error, Failed) else USER_ERROR
     except KeyboardInterrupt:
-        print("\nStopped; what was begun is left unfinished and in nobody's way.", file=sys.stderr)
+        print("\nStopped.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
         flush()

@@ -17,7 +17,8 @@ from laptop.perform import REFUSALS, counted, overrides_of, perform
 from laptop.run import Run, Traffic
 from laptop.terminal import Terminal
 from pipelines import discovery
-from pipelines.recording import Line, RecordingError, lines_of, rows_of
+from pipelines.entries import RecordingError
+from pipelines.recording import Line, lines_of, rows_of
 from pipelines.traffic import HOUR, Sent
 from sql.lake import Lake
 

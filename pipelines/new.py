@@ -14,7 +14,8 @@ from string import Template
 from lambdas.columns import Double, Integer, Json, Text, Timestamp
 from lambdas.model import NAME
 from pipelines import discovery
-from pipelines.recording import RecordingError, moment
+from pipelines.entries import RecordingError
+from pipelines.recording import moment
 from pipelines.sample import TIMES, WRITE_TIMES, Sample, SampleColumn, Unreadable, look
 from pipelines.traffic import nested
 

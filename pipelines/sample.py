@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lambdas.columns import Boolean, Column, Double, Integer, Json, Text, Timestamp, Unfit
 from lambdas.model import NAME, PROVENANCE, RESERVED, TAKEN, snake
-from pipelines import recording
 from pipelines.discovery import nearest
-from pipelines.recording import PARQUET, TABLES, kind_of, moment
+from pipelines.entries import PARQUET, TABLES, kind_of, read
+from pipelines.recording import moment
 
 LOOKED_AT = 20_000  # rows
 MOST_UNFIT = 0.05  # of a column's values; more, and the column is of another type
@@ -81,7 +81,7 @@ def look(path: Path, *, watch: str = "", key: str = "", time: str = "") -> Sampl
 
     Raises `Unreadable` and `RecordingError`.
     """
-    rows = [entry.values for entry in islice(recording.read(path), LOOKED_AT) if entry.values]
+    rows = [entry.values for entry in islice(read(path), LOOKED_AT) if entry.values]
     values: dict[str, list[object]] = {}
     for row in rows:
         for source, value in row.items():

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import discovery
-from pipelines.recording import RECORD_LIMIT, Line, RecordingError, lines_of, rows_of
+from pipelines.entries import RecordingError
+from pipelines.recording import RECORD_LIMIT, Line, lines_of, rows_of
 
 TEN = datetime(2026, 1, 31, 10, tzinfo=UTC).timestamp()
 

@@ -41,7 +41,7 @@ def kind_of(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
-def read(path: Path) -> Iterator[Entry]:
+def entries_of(path: Path) -> Iterator[Entry]:
     """A file's entries in order."""
     if kind_of(path) in PARQUET:
         yield from parquet(path)

@@ -17,7 +17,16 @@ from lambdas.columns import Column, Text, Timestamp, Unfit
 from lambdas.formats.decode import Decoder
 from lambdas.model import Event, Pipeline, Reference, Row
 from pipelines.discovery import nearest
-from pipelines.entries import JSON_LINES, PARQUET, TABLES, Entry, RecordingError, is_number, kind_of, read
+from pipelines.entries import (
+    JSON_LINES,
+    PARQUET,
+    TABLES,
+    Entry,
+    RecordingError,
+    entries_of,
+    is_number,
+    kind_of,
+)
 
 RECORD_LIMIT = 1024 * 1024  # what Kinesis takes, partition key included
 TIMES = ("timestamp", "time", "datetime", "date", "ts", "at", "eventtime", "createdat")
@@ -73,7 +82,7 @@ def lines_of(
 
     `columns` says the file's name for a column, `constants` a value for one. Raises `RecordingError`.
     """
-    entries = list(read(path))
+    entries = list(entries_of(path))
     if not entries:
         raise RecordingError(f"{path}: the file has no row; give one that has.")
     decoder = Decoder(pipeline)
@@ -91,7 +100,7 @@ def lines_of(
 
 def rows_of(path: Path, reference: type[Reference]) -> list[dict[str, Any]]:
     """A reference's rows from a file, with the values that its columns read."""
-    entries = list(read(path))
+    entries = list(entries_of(path))
     mapped = map_columns(path, entries, reference, columns={}, constants={})
     rows = []
     for entry in entries:

@@ -13,7 +13,7 @@ from pathlib import Path
 from lambdas.columns import Boolean, Column, Double, Integer, Json, Text, Timestamp, Unfit
 from lambdas.model import NAME, PROVENANCE, RESERVED, TAKEN, snake
 from pipelines.discovery import nearest
-from pipelines.entries import PARQUET, TABLES, kind_of, read
+from pipelines.entries import PARQUET, TABLES, entries_of, kind_of
 from pipelines.recording import moment
 
 LOOKED_AT = 20_000  # rows
@@ -81,7 +81,7 @@ def look(path: Path, *, watch: str = "", key: str = "", time: str = "") -> Sampl
 
     Raises `Unreadable` and `RecordingError`.
     """
-    rows = [entry.values for entry in islice(read(path), LOOKED_AT) if entry.values]
+    rows = [entry.values for entry in islice(entries_of(path), LOOKED_AT) if entry.values]
     values: dict[str, list[object]] = {}
     for row in rows:
         for source, value in row.items():

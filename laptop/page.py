@@ -310,7 +310,8 @@ class Section:
             ]
             values = Span.around([low, high, *(limit for limit, _ in measure.limits), *shown])
             thinned = f", thinned to {len(drawn):,}" if count > len(drawn) else ""
-            said = f"{many(count, measure.noun)}{thinned} · {many(len(incidents), 'incident')}"
+            of_all = " on this page" if len(self.incidents) < self.figures["incidents"] else ""
+            said = f"{many(count, measure.noun)}{thinned} · {many(len(incidents), 'incident')}{of_all}"
             charts.append(
                 Chart(
                     who=self._who(detector, key),

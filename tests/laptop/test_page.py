@@ -472,6 +472,7 @@ def test_page_of_a_million_events_is_small_and_says_what_it_leaves_out(
     shown = opened(tmp_path).inner_text("main")
     assert "880 more keys; ask: " in shown
     assert "1,800 more incidents; ask: " in shown
+    assert re.search(r"\d+ incidents? on this page", shown)
     assert "850 more reasons; ask: " in shown
     queries = re.findall(r'\./freshet query "(.+)"', shown)
     assert [len(Lake(tmp_path).query(query).rows) for query in queries] == [1_000, 2_000, 1_000]

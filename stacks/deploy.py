@@ -71,6 +71,7 @@ def deploy(*, yes: bool = False, terminal: Terminal | None = None) -> None:
     try:
         account = Account.signed_in()
         terminal.say(f"To {account.words}.")
+        terminal.say("Synthesizing; the first time, the functions' packages are fetched as well.")
         # The very assembly that is shown is deployed; its functions' packages are fetched now.
         command.run(["synth", "--output", str(ASSEMBLY)], region=account.region, is_quiet=True)
         manifest = stack_manifest(ASSEMBLY)

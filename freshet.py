@@ -295,18 +295,20 @@ def destroy(arguments: argparse.Namespace) -> None:
 
 def declare_smoke(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("pipeline", help="which deployed pipeline")
-    verb.add_argument("--timeout", type=float, default=900.0, help="seconds to wait (900)")
+    verb.add_argument(
+        "--timeout", type=float, help="seconds to wait, by default until the lake's next file is due"
+    )
     verb.add_argument("--region", help="where it is deployed, unless the environment says it")
     verb.add_argument("--profile", help="whose credentials to use, unless the environment says it")
 
 
 def smoke(arguments: argparse.Namespace) -> int:
-    from operate.smoke import SmokeError, smoke
+    from operate.smoke import TIMEOUT, SmokeError, smoke
 
     with refused(SmokeError):
         return smoke(
             arguments.pipeline,
-            timeout=arguments.timeout,
+            timeout=TIMEOUT if arguments.timeout is None else arguments.timeout,
             # The CDK's command takes it so; boto3 alone would not.
             region=arguments.region or os.environ.get("AWS_REGION"),
             profile=arguments.profile,

@@ -120,7 +120,3 @@ def span(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{round(seconds / 60, 1):g} min" if seconds < 86_400 else f"{seconds / 86_400:,.0f} days"
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from rich.console import Console
 
 from lambdas.effects.quarantine import Quarantine, Rejected
 from lambdas.formats.decode import Unreadable
-from laptop.perform import REFUSALS, counted, overrides_of, perform
+from laptop.page import many
+from laptop.perform import REFUSALS, overrides_of, perform
 from laptop.run import Run, Traffic
+from laptop.services import utc
 from laptop.terminal import Terminal
 from pipelines import discovery
 from pipelines.entries import RecordingError
@@ -23,6 +24,7 @@ from pipelines.traffic import HOUR, Sent
 from sql.lake import Lake
 
 DAY = 86_400.0
+TIME = "%Y-%m-%d %H:%M:%S UTC"
 AHEAD = 10  # rows that a time far ahead of the clock is compared with
 LATE_SHARE = 0.05  # of rows behind the clock, beyond which a file is not in the order of time
 # How often the services are looked at, s: the first with which a file takes no more looks than these. Each
@@ -44,7 +46,7 @@ group by detector, key, incident_id
 order by since desc
 limit {SHOWN}
 """  # noqa: S608 - a number of ours
-SOURCES = "select count(*) from (select distinct shard_id, sequence_number from {table}) as sources"
+SOURCES = "select distinct shard_id, sequence_number from {table}"
 REASONS = """
 select
     reason,
@@ -97,8 +99,8 @@ def replay(
             if not sent:
                 times = [at for at, _ in on_the_clock(lines, 0)]
                 raise ReplayError(
-                    f"{path}: no row is from that time; its rows are from {utc(min(times))} to "
-                    f"{utc(max(times))}. Say another --from or --until."
+                    f"{path}: no row is from that time; its rows are from {utc(min(times)):{TIME}} to "
+                    f"{utc(max(times)):{TIME}}. Say another --from or --until."
                 )
             for words in told:
                 terminal.note(words)
@@ -110,7 +112,8 @@ def replay(
             if all(line.time is None for line in lines):
                 terminal.note("no row has a time that can be read, so that one is sent a second from then on")
             terminal.note(
-                f"{counted(len(sent), 'row')} from {utc(first)} to {utc(last)}, played in steps of {step:,} s"
+                f"{many(len(sent), 'row')} from {utc(first):{TIME}} to {utc(last):{TIME}}, played in steps "
+                f"of {step:,} s"
             )
             unsent = [(at, line) for at, line in sent if line.fault]
             traffic = Traffic(
@@ -134,18 +137,10 @@ def replay(
                 answer = lake.query(asked)
                 if answer.rows:
                     terminal.answer(title, answer)
-            read, unread = (
-                int(lake.query(SOURCES.format(table=table)).rows[0][0])
-                for table in (pipeline.table, "quarantine")
-            )
-            terminal.stage(
-                f"{counted(len(sent), 'row')} in the file = {read:,} in the lake + {unread:,} in quarantine"
-                if read + unread == len(sent)
-                # One record may hold events that can be read and some that cannot.
-                else f"{counted(len(sent), 'row')} in the file, of {read:,} something is in the lake, of "
-                f"{unread:,} in quarantine"
-            )
-            if not read:
+            rows = set(lake.query(SOURCES.format(table=pipeline.table)).rows)
+            quarantined = set(lake.query(SOURCES.format(table="quarantine")).rows)
+            terminal.stage(sum_of(len(sent), len(rows), len(quarantined), len(rows & quarantined)))
+            if not rows:
                 raise ReplayError(f"Of {path} nothing could be read as an event of {name}; see above why.")
     except (*REFUSALS, RecordingError) as error:
         raise ReplayError(str(error)) from error
@@ -191,6 +186,26 @@ def is_last_far(times: Sequence[tuple[int, float]], time: float) -> bool:
     return bool(others) and time - max(others) > max(DAY, max(others) - min(others))
 
 
+def sum_of(sent: int, read: int, unread: int, both: int) -> str:
+    """What became of a file's rows; of `both` a part is in the lake and a part in quarantine.
+
+    >>> sum_of(9, 7, 2, 0)
+    '9 rows in the file = 7 in the lake + 2 in quarantine'
+    >>> sum_of(9, 7, 3, 1)
+    '9 rows in the file = 7 in the lake + 3 in quarantine - 1 of which parts are in both'
+    >>> sum_of(9, 7, 1, 0)
+    '9 rows in the file, 7 in the lake, 1 in quarantine, 1 in neither: functions.log of the run says more'
+    """
+    words = f"{many(sent, 'row')} in the file"
+    if lost := sent - (read + unread - both):
+        return (
+            f"{words}, {read:,} in the lake, {unread:,} in quarantine, {lost:,} in neither: functions.log of "
+            "the run says more"
+        )
+    parts = f" - {both:,} of which parts are in both" if both else ""
+    return f"{words} = {read:,} in the lake + {unread:,} in quarantine{parts}"
+
+
 def between(
     sent: Sequence[tuple[float, Line]], since: float | None, until: float | None
 ) -> list[tuple[float, Line]]:
@@ -216,7 +231,3 @@ def rejected(at: float, line: Line) -> Rejected:
         arrival_ms=round(at * 1000),
         parts=[Unreadable(0, line.fault)],
     )
-
-
-def utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

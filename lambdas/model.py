@@ -46,6 +46,8 @@ RESERVED = frozenset(RESERVED_WORDS.split())
 SHARD_RECORDS = 1_000  # that a shard takes in a second
 # Bytes of one shard's state that fit a handler's memory with its log entry beside it.
 STATE_BUDGET = 64_000_000
+# Seconds. A minute is the shortest of a schedule; below five a tick would be hardly over before the next one.
+TICKS = (5, 6, 10, 12, 15, 20, 30, 60)
 
 
 def seconds(value: float) -> timedelta:
@@ -299,11 +301,13 @@ class Source:
 @dataclass(frozen=True, kw_only=True)
 class Kinesis(Source):
     """Producers put into the pipeline's own Kinesis stream. `provisioned=None` is on demand (four shards at
-    first).
+    first). With `fan_out` detecting reads by a line of its own (enhanced fan-out): records come some 70 ms
+    after they were put, whoever else reads, and a shard costs twice as much.
     """
 
     provisioned: int | None = 1
     retention: timedelta = timedelta(days=1)
+    fan_out: bool = False
 
     def __post_init__(self) -> None:
         if self.provisioned is not None and self.provisioned < 1:
@@ -398,8 +402,8 @@ class Pipeline:
 
     `lateness` is how far an event may come behind a newer one and still count in its window; `ahead` how far
     its time may lie ahead of its arrival before it is quarantined; `remember` the span within which a
-    repeated id is dropped; `latency` how long a record may wait for its batch; `load` how much is expected.
-    The name is the folder's.
+    repeated id is dropped; `latency` how long a record may wait for its batch; `tick` how often time goes on
+    in a quiet shard; `load` how much is expected. The name is the folder's.
     """
 
     about: str
@@ -411,6 +415,7 @@ class Pipeline:
     ahead: timedelta = timedelta(minutes=5)
     remember: timedelta = timedelta(minutes=10)
     latency: timedelta = timedelta(seconds=5)
+    tick: timedelta = timedelta(minutes=1)
     load: Load = Load()
     name: str = ""
 
@@ -469,6 +474,11 @@ class Pipeline:
                 yield f"{span} is below zero; say 0 or more."
         if not timedelta(0) <= self.latency <= timedelta(seconds=300):
             yield "latency is outside 0 to 300 s, the longest that a batch may wait; say one between them."
+        if self.tick.total_seconds() not in TICKS:
+            yield (
+                f"tick is {self.tick.total_seconds():g} s, and a minute has to be a whole number of them; "
+                f"say one of {', '.join(map(str, TICKS))} s."
+            )
         shards = sum(source.shards or 0 for source in self.sources if isinstance(source, Kinesis)) or None
         if shards and self.load.events_per_second > shards * SHARD_RECORDS:
             yield (

@@ -215,6 +215,26 @@ REFUSALS = [
         "pipeline: latency is outside 0 to 300 s, the longest that a batch may wait; say one between them.",
     ),
     Refusal(
+        lambda: pipeline(tick=seconds(7)),
+        "pipeline: tick is 7 s, and a minute has to be a whole number of them; say one of 5, 6, 10, 12, "
+        "15, 20, 30, 60 s.",
+    ),
+    Refusal(
+        lambda: pipeline(tick=seconds(2)),
+        "pipeline: tick is 2 s, and a minute has to be a whole number of them; say one of 5, 6, 10, 12, "
+        "15, 20, 30, 60 s.",
+    ),
+    Refusal(
+        lambda: pipeline(tick=seconds(7.5)),
+        "pipeline: tick is 7.5 s, and a minute has to be a whole number of them; say one of 5, 6, 10, 12, "
+        "15, 20, 30, 60 s.",
+    ),
+    Refusal(
+        lambda: pipeline(tick=minutes(5)),
+        "pipeline: tick is 300 s, and a minute has to be a whole number of them; say one of 5, 6, 10, 12, "
+        "15, 20, 30, 60 s.",
+    ),
+    Refusal(
         lambda: pipeline(detectors=[*threshold().detectors, *threshold().detectors]),
         "pipeline: two detectors are named 'big_win'; rename one, the name is what an incident is known by.",
     ),

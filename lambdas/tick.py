@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from aws_lambda_powertools import Logger
 
@@ -13,6 +14,7 @@ from lambdas.effects.session import Session
 from lambdas.effects.settings import TickSettings
 from lambdas.effects.state_log import StateLog
 from lambdas.effects.stream import Stream
+from lambdas.effects.taken_records import TakenRecords
 from lambdas.streaming.shard import Outcome, Shard
 
 logger = Logger()
@@ -20,29 +22,42 @@ settings = TickSettings.of_environment()
 pipeline = settings.load_pipeline()
 stream = Stream(settings.stream_name)
 log = StateLog(settings.state_bucket, pipeline.name)
+taken = TakenRecords(settings.state_bucket, pipeline.name)
 outbox = Outbox(settings.changes_queue_url, settings.result_streams)
-session = Session(pipeline.name, log, outbox, partial(Shard, pipeline))
+session = Session(pipeline.name, log, taken, outbox, partial(Shard, pipeline))
 
 
-def handler(event: Mapping[str, str], _context: object) -> None:
-    """Takes `scheduled_time`, ISO 8601. Raises at the end what went wrong in any shard."""
+def handler(event: Mapping[str, Any], _context: object) -> dict[str, bool]:
+    """Takes `scheduled_time`, ISO 8601; a loop also says when it began and how long it pauses (s). Answers
+    whether that loop's next tick is wanted. Raises at the end what went wrong in any shard.
+    """
     now = datetime.fromisoformat(event["scheduled_time"]).timestamp()
+    dues: dict[str, float | None] = {}
     failures: list[Exception] = []
     for shard_id in stream.shard_ids():
         try:
             newest = session.newest(shard_id)
+            dues[shard_id] = newest.due
             # A busy shard is due at almost every tick; that it is not idle is cheaper to read than its state.
             if not newest.is_settled or (newest.is_due(now) and stream.is_idle(shard_id, newest.sequence)):
-                session.run(shard_id, partial(advance, shard_id, now))
+                session.run(shard_id, partial(advance, shard_id, now, dues))
         except Exception as failure:  # the other shards' time must go on
             logger.error("A shard's tick failed.", shard_id=shard_id, reason=type(failure).__name__)
             failures.append(failure)
     if failures:
         raise ExceptionGroup(f"The tick failed in {len(failures)} shards of {settings.stream_name}", failures)
+    return {"again": "loop_began" in event and is_wanted_again(now, dues.values(), event)}
 
 
-def advance(shard_id: str, now: float, shard: Shard) -> Outcome | None:
-    due = shard.due()
-    if due is None or due > now or not stream.is_idle(shard_id, shard.sequence):
-        return None
-    return shard.advance(now)
+def advance(shard_id: str, now: float, dues: dict[str, float | None], shard: Shard) -> Outcome | None:
+    due, outcome = shard.due(), None
+    if due is not None and due <= now and stream.is_idle(shard_id, shard.sequence):
+        outcome = shard.advance(now)
+    dues[shard_id] = shard.due()
+    return outcome
+
+
+def is_wanted_again(now: float, dues: Iterable[float | None], loop: Mapping[str, Any]) -> bool:
+    """Whether something is due, and the next tick would come, before the next minute's loop begins."""
+    over = datetime.fromisoformat(loop["loop_began"]).timestamp() + 60
+    return now + loop["pause"] < over and any(due is not None and due < over for due in dues)

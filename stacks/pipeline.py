@@ -249,7 +249,7 @@ class PipelineStack(cdk.Stack):
         self.stream.grant_read(
             handler.role, "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"
         )
-        EveryMinute(self, "EveryMinute", handler=handler)
+        EveryMinute(self, "EveryMinute", handler=handler, tick=pipeline.tick)
         return handler
 
     def _alert(self, timeout: cdk.Duration) -> Handler:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tests.effects.support import Faults, keys, real, refusal
@@ -142,3 +144,47 @@ def test_a_busy_shard_costs_a_tick_no_state(world: World, aws: Faults) -> None:
         "list_objects_v2",
         "get_object",
     ]
+
+
+# --- several times a minute
+
+
+def loop_event(at: float, began: float) -> dict[str, Any]:
+    """What the state machine says to a tick of its loop, ten seconds after the one before."""
+    return tick_event(at) | {"loop_began": tick_event(began)["scheduled_time"], "pause": 10}
+
+
+def ticks_of_a_minute(world: World, began: float) -> list[float]:
+    """When a loop ticks that began then, in seconds after that."""
+    tick, at = world.container("lambdas.tick"), began
+    while tick.handler(loop_event(at, began), None)["again"]:
+        at += 10
+    return [10.0 * number for number in range(round((at - began) / 10) + 1)]
+
+
+def test_a_loop_ends_at_once_where_nothing_is_awaited(world: World) -> None:
+    assert ticks_of_a_minute(world, NOON) == [0]
+    detected(world, reading("sensor-1", 20, NOON))
+    assert ticks_of_a_minute(world, NOON + 60) == [0]
+
+
+def test_a_loop_ends_at_once_where_nothing_is_due_within_its_minute(world: World) -> None:
+    detected(world, HOT, COOL)  # due at OVER, 101 s after noon
+    assert ticks_of_a_minute(world, OVER - 60.5) == [0]
+
+
+def test_a_loop_goes_on_until_what_is_due_is_done(world: World) -> None:
+    detected(world, HOT, COOL)
+    assert ticks_of_a_minute(world, OVER - 35) == [0, 10, 20, 30, 40]
+    assert states(world) == ["opened", "resolved"]
+
+
+def test_a_loop_leaves_the_next_minute_to_the_next_loop(world: World) -> None:
+    detected(world, HOT, COOL)
+    put(world, [reading("sensor-1", 32, NOON + 40)])  # nobody has read it: it stays due and is not done
+    assert ticks_of_a_minute(world, OVER) == [0, 10, 20, 30, 40, 50]
+
+
+def test_a_schedules_own_tick_is_never_wanted_again(world: World) -> None:
+    detected(world, HOT, COOL)
+    assert world.container("lambdas.tick").handler(tick_event(OVER - 5), None) == {"again": False}

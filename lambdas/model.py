@@ -287,6 +287,9 @@ class Format(Protocol):
         """The record's objects in order; in place of one that cannot be read an `Unfit` with a sentence."""
         ...
 
+    # A format may also have `read_all(records)`: of each record the one object that it is, or `None` where
+    # `read` must tell. A pipeline's first format is asked, so it gives an object only where it `recognises`.
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -379,6 +382,8 @@ class Detector(Protocol):
     def sms(self) -> Column | None: ...
     @property
     def max_keys(self) -> int: ...
+    @property
+    def rekey(self) -> bool: ...
     def bytes_with(self, lateness: timedelta) -> int: ...
 
     def problems(self) -> Iterator[str]:
@@ -403,7 +408,8 @@ class Pipeline:
     `lateness` is how far an event may come behind a newer one and still count in its window; `ahead` how far
     its time may lie ahead of its arrival before it is quarantined; `remember` the span within which a
     repeated id is dropped; `latency` how long a record may wait for its batch; `tick` how often time goes on
-    in a quiet shard; `load` how much is expected. The name is the folder's.
+    in a quiet shard; `skew` how far a shard may fall behind another before detectors that are re-keyed go on
+    without it; `load` how much is expected. The name is the folder's.
     """
 
     about: str
@@ -416,6 +422,7 @@ class Pipeline:
     remember: timedelta = timedelta(minutes=10)
     latency: timedelta = timedelta(seconds=5)
     tick: timedelta = timedelta(minutes=1)
+    skew: timedelta = timedelta(minutes=5)
     load: Load = Load()
     name: str = ""
 
@@ -432,6 +439,20 @@ class Pipeline:
     def table(self) -> str:
         """The raw table's name."""
         return f"{self.name}_events"
+
+    @property
+    def rekeyed(self) -> Mapping[tuple[Column, ...], Sequence[Detector]]:
+        """The detectors that ask to be re-keyed, by their key's columns."""
+        found: dict[tuple[Column, ...], list[Detector]] = {}
+        for detector in self.detectors:
+            if detector.rekey:
+                found.setdefault(key_columns(self.event, detector), []).append(detector)
+        return found
+
+    def bytes_of(self, detector: Detector) -> int:
+        """The most that a detector's states can take in a shard, in bytes of the log."""
+        late = self.lateness + self.skew if detector.rekey else self.lateness
+        return detector.bytes_with(late) * detector.max_keys
 
     def named(self, name: str) -> Pipeline:
         return replace(self, name=name)
@@ -469,7 +490,7 @@ class Pipeline:
                         f"its format {type(format).__name__} reads {column.label!r}, which is no column of "
                         f"{self.event.__name__}; list the event's own columns."
                     )
-        for span in ("lateness", "ahead", "remember"):
+        for span in ("lateness", "ahead", "remember", "skew"):
             if getattr(self, span) < timedelta(0):
                 yield f"{span} is below zero; say 0 or more."
         if not timedelta(0) <= self.latency <= timedelta(seconds=300):
@@ -496,13 +517,15 @@ class Pipeline:
             seen.add(detector.name)
             for problem in self._detector_problems(detector):
                 yield f"{detector.name}: {problem}"
-        needed = sum(one.bytes_with(self.lateness) * one.max_keys for one in self.detectors)
-        if needed > STATE_BUDGET:
-            yield (
-                f"its detectors may keep {needed / 1e6:,.0f} MB of state a shard and "
-                f"{STATE_BUDGET / 1e6:,.0f} MB is the "
-                "budget; lower max_keys of the largest."
-            )
+        # The two streams have shards, and so states, of their own.
+        for which, own in (("detectors", False), ("re-keyed detectors", True)):
+            needed = sum(self.bytes_of(one) for one in self.detectors if one.rekey == own)
+            if needed > STATE_BUDGET:
+                yield (
+                    f"its {which} may keep {needed / 1e6:,.0f} MB of state a shard and "
+                    f"{STATE_BUDGET / 1e6:,.0f} MB is the "
+                    f"budget; lower max_keys of the largest{', or skew' if own else ''}."
+                )
 
     def _detector_problems(self, detector: Detector) -> Iterator[str]:
         if not NAME.fullmatch(detector.name):
@@ -539,14 +562,20 @@ class Pipeline:
                     f"{held.label!r} of {held.source!r}, and what a detector reads can stand in a message; "
                     "use a column with a narrower source."
                 )
+        is_as_stream = keys == (self.event.key,)
+        if detector.rekey and is_as_stream:
+            yield (
+                f"it says rekey=True and is keyed by {self.event.key.name}, as the stream is partitioned; "
+                "leave rekey out."
+            )
         many = next((source for source in self.sources if source.shards != 1), None)
-        if many is not None and keys != (self.event.key,):
+        if many is not None and not is_as_stream and not detector.rekey:
             yield (
                 f"it is keyed by {', '.join(column.label for column in keys)} and the stream of more than "
                 "one shard is "
                 f"partitioned by {self.event.key.name}, so no shard sees all of a key; key it by "
-                f"{self.event.key.name} or "
-                "use one shard."
+                f"{self.event.key.name}, "
+                "use one shard, or say rekey=True."
             )
         if detector.sms is not None:
             yield from self._sms_problems(detector, keys)

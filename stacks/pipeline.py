@@ -367,5 +367,5 @@ def _sms_references(pipeline: Pipeline) -> list[str]:
 
 def _state_memory(pipeline: Pipeline) -> int:
     """Megabytes: a function's own, and what a shard's state may grow to, ten bytes for each of the log's."""
-    state = sum(detector.bytes_with(pipeline.lateness) * detector.max_keys for detector in pipeline.detectors)
+    state = sum(map(pipeline.bytes_of, pipeline.detectors))
     return 512 + 128 * math.ceil(state * 10 / 128e6)

@@ -24,6 +24,7 @@ from lambdas.columns import (
     mean,
     quantile,
     share,
+    total,
 )
 from lambdas.columns import Json as JsonText
 from lambdas.detectors.sequence import Sequence, Step
@@ -291,7 +292,19 @@ REFUSALS = [
     Refusal(
         lambda: pipeline(sources=[Kinesis(provisioned=2)], detectors=threshold(key=Play.table_id).detectors),
         "pipeline: big_win: it is keyed by table_id and the stream of more than one shard is partitioned by"
-        " guest_id, so no shard sees all of a key; key it by guest_id or use one shard.",
+        " guest_id, so no shard sees all of a key; key it by guest_id, use one shard, or say rekey=True.",
+    ),
+    Refusal(
+        lambda: threshold(rekey=True),
+        "pipeline: big_win: it says rekey=True and is keyed by guest_id, as the stream is partitioned; leave "
+        "rekey out.",
+    ),
+    Refusal(
+        lambda: window(
+            when=total(Play.won) > 5, span=seconds(10), every=seconds(1), key=Play.table_id, rekey=True
+        ),
+        "pipeline: its re-keyed detectors may keep 322 MB of state a shard and 64 MB is the budget; lower "
+        "max_keys of the largest, or skew.",
     ),
     Refusal(
         lambda: threshold(sms=Play.won),

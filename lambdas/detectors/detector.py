@@ -26,7 +26,7 @@ from lambdas.model import Bands, Row, Said, Severity, limit_leaf, number_fields
 State = TypeVar("State")
 MESSAGE = ("do_first", "runbook", "audience", "sms", "show", "symptom", "severity", "keep", "metric")
 SHOWN_CHARACTERS = 200
-NOT_LOGIC = frozenset({*MESSAGE, "settle", "quiet", "max_keys"})
+NOT_LOGIC = frozenset({*MESSAGE, "settle", "quiet", "max_keys", "rekey"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,9 @@ class Detector(Generic[State]):
     `do_first` is the first thing its reader should do, `runbook` a URL that says more. `audience` routes its
     alerts; `sms` is a reference's column with a mobile number that is told as well. `show` are columns to
     print with a finding. An incident is resolved once its key has been clear for `settle`, or nothing strange
-    was seen for `quiet`. At most `max_keys` keys have a state; the least recently seen leave first.
+    was seen for `quiet`. At most `max_keys` keys have a state; the least recently seen leave first. `rekey`
+    lets a stream of more than one shard be partitioned by another key: the events go through the pipeline's
+    second stream, which is partitioned as this detector needs.
 
     Logic is three functions on a state: `begin()`, `observe(state, row)`, `advance(state, now)`. They take
     time from events, change nothing but the state, and give the same for the same events however these are
@@ -58,6 +60,7 @@ class Detector(Generic[State]):
     settle: timedelta = timedelta(minutes=1)
     quiet: timedelta = timedelta(minutes=30)
     max_keys: int = 10_000
+    rekey: bool = False
 
     @property
     def in_order(self) -> bool:

@@ -4,6 +4,7 @@ Not honoured: limits on throughput, waits between tries, other tries of a write 
 """
 
 import json
+import math
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
@@ -159,7 +160,7 @@ class DeliveryStream:
         if self._stream_arn:
             # Firehose begins at LATEST: what was in the stream before is never delivered.
             stream = kinesis.stream_for(source["RoleARN"], SERVICE, self._stream_arn, *READ_ACTIONS)
-            self._reader = ShardReader(stream, latest=True)
+            self._reader = ShardReader(stream, since=math.inf)
 
     def put(self, record: Arrived) -> None:
         if self._reader:

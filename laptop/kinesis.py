@@ -1,15 +1,16 @@
 """The laptop's Kinesis beside moto's: what producers put, and a reader for each consumer of a stream.
 
-Not honoured: what a shard takes and gives in a second, records that grow too old, enhanced fan-out.
+Not honoured: what a shard takes and gives in a second, an on-demand stream's growth, enhanced fan-out.
 """
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from itertools import count
+from typing import Any  # an event is as mixed as JSON
 
-from moto.kinesis.models import Record, Stream, kinesis_backends
+from moto.kinesis.models import Record, Shard, Stream, kinesis_backends
 
 from laptop.cloud import Cloud
+from laptop.repairs import forget
 from laptop.resources import ACCOUNT
 from laptop.services import NotHonoured
 
@@ -18,33 +19,41 @@ READ_ACTIONS = ("DescribeStream", "GetRecords", "GetShardIterator", "ListShards"
 
 
 class ShardReader:
-    """Reads a stream by shard from checkpoints of its own; a child waits until its parents are drained."""
+    """Reads a stream by shard from checkpoints of its own; a child waits until its parents are drained.
 
-    def __init__(self, stream: Stream, *, latest: bool = False) -> None:
-        self._shards = stream.shards
-        newest = {shard_id: shard.get_max_sequence_number() for shard_id, shard in self._shards.items()}
-        self._checkpoints = newest if latest else {}
+    Of the shards that are there it begins with what arrives from `since` on; a shard that is made later it
+    reads from its beginning.
+    """
+
+    def __init__(self, stream: Stream, *, since: float = 0.0) -> None:
+        self._stream, self._checkpoints = stream, dict[str, int]()
+        for shard_id, shard in stream.shards.items() if since else ():
+            later = (number for number, record in shard.records.items() if record.created_at >= since)
+            self._checkpoints[shard_id] = next(later, shard.get_max_sequence_number() + 1) - 1
 
     def waiting(self) -> Iterator[tuple[str, list[Record]]]:
-        """Yield every readable shard that has records after its checkpoint, with those records."""
-        for shard_id, shard in list(self._shards.items()):
-            if self._is_drained(shard.parent) and self._is_drained(shard.adjacent_parent):
-                # moto numbers a shard's records 1, 2, 3 …, so that reading costs no more than what is read.
-                records = []
-                for number in count(self._checkpoints.get(shard_id, 0) + 1):
-                    if number not in shard.records:
-                        break
-                    records.append(shard.records[number])
-                if records:
-                    yield shard_id, records
+        forget(self._stream)
+        for shard_id, shard in list(self._stream.shards.items()):
+            # A shard's numbers have no gaps, so that reading costs no more than what is read.
+            numbers = range(self._next(shard), shard.get_max_sequence_number() + 1)
+            if numbers and self._may_begin(shard):
+                yield shard_id, [shard.records[number] for number in numbers]
 
     def pass_over(self, shard_id: str, record: Record) -> None:
-        """Move a shard's checkpoint to a record: it and all before it are done with."""
         self._checkpoints[shard_id] = record.sequence_number
 
-    def _is_drained(self, shard_id: str | None) -> bool:
-        shard = self._shards.get(shard_id or "")
-        return not shard or self._checkpoints.get(shard.shard_id, 0) >= shard.get_max_sequence_number()
+    def _next(self, shard: Shard) -> int:
+        oldest = next(iter(shard.records), shard.get_max_sequence_number() + 1)
+        return max(self._checkpoints.get(shard.shard_id, 0) + 1, oldest)
+
+    def _may_begin(self, shard: Shard) -> bool:
+        """Whether everything before it has been read: an empty parent's own parents, too."""
+        parents = (self._stream.shards.get(name or "") for name in (shard.parent, shard.adjacent_parent))
+        return all(
+            self._next(parent) > parent.get_max_sequence_number() and self._may_begin(parent)
+            for parent in parents
+            if parent
+        )
 
 
 class Kinesis:
@@ -52,6 +61,9 @@ class Kinesis:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
+        for resource in cloud.of_type("AWS::Kinesis::Stream"):
+            hours = resource.properties.get("RetentionPeriodHours", 24)
+            self.stream(resource.physical_id).retention_period_hours = int(hours)
 
     def put(self, stream: str, records: Iterable[tuple[str, bytes]]) -> None:
         """Put (partition key, data) records, past the API: a producer has no role of ours to prove."""
@@ -78,3 +90,29 @@ class Kinesis:
         if name not in streams:
             raise NotHonoured(f"There is no stream {name} on the laptop. Deploy the stack that creates it.")
         return streams[name]
+
+
+class KinesisShards(ShardReader):
+    """A stream's shards as a mapping reads them with its function's role."""
+
+    batch_info, precision = "KinesisBatchInfo", "milliseconds"
+
+    def __init__(self, kinesis: Kinesis, stream: str, role: str, service: str, *, since: float) -> None:
+        super().__init__(kinesis.stream_for(role, service, stream, *READ_ACTIONS), since=since)
+        self._role = role
+
+    def described(self, shard_id: str, record: Record) -> dict[str, Any]:
+        return {
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": record.partition_key,
+                "sequenceNumber": str(record.sequence_number),
+                "data": record.data,
+                "approximateArrivalTimestamp": round(record.created_at, 3),
+            },
+            "eventID": f"{shard_id}:{record.sequence_number}",
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": self._role,
+        }

@@ -1,29 +1,31 @@
-"""Lambda's event source mappings: batches from Kinesis shards and SQS FIFO queues into functions.
+"""Lambda's event source mappings: batches from the shards of streams and from FIFO queues into functions.
 
-A shard's failed batch is tried again at once; a queue's failed message when it has become visible again.
+A shard's failed batch is tried again at once, or at every look where no number of retries is set; a queue's
+failed message when it has become visible again.
 Not honoured: Lambda's longer and longer wait before it tries a shard's batch again, throttling, its pace.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any  # events, answers and properties are as mixed as JSON
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol  # events, answers and properties are as mixed as JSON
 from uuid import uuid4
 
-from moto.kinesis.models import Record
 from moto.sqs.models import sqs_backends
 
 from laptop.cloud import Cloud
 from laptop.functions import FunctionError
-from laptop.kinesis import MEBIBYTE, READ_ACTIONS, Kinesis, ShardReader
+from laptop.kinesis import MEBIBYTE, Kinesis, KinesisShards
 from laptop.resources import ACCOUNT, Resource
 from laptop.services import Invoke, NotHonoured, honour, iso, only, utc
+from laptop.table_stream import TableShards
 
 SERVICE = "lambda.amazonaws.com"
 PAYLOAD_BYTES = 6 * MEBIBYTE
 # What an event carries around a record's data, at most.
 AROUND_DATA = 1024
 BOTH = ("BatchSize", "Enabled", "EventSourceArn", "FunctionName", "FunctionResponseTypes")
-FROM_KINESIS = (
+FROM_STREAM = (
     "BisectBatchOnFunctionError",
     "DestinationConfig",
     "MaximumBatchingWindowInSeconds",
@@ -31,9 +33,37 @@ FROM_KINESIS = (
     "MaximumRetryAttempts",
     "ParallelizationFactor",
     "StartingPosition",
+    "StartingPositionTimestamp",
 )
-FROM_KINESIS_IGNORED = {"MetricsConfig": "it switches on metrics of AWS's own, which no handler reads"}
+FROM_STREAM_IGNORED = {"MetricsConfig": "it switches on metrics of AWS's own, which no handler reads"}
 FROM_SQS_IGNORED = {"ScalingConfig": "one batch at a time is within every limit on concurrency"}
+
+
+class Numbered(Protocol):
+    """A record of a shard: its number there, when it arrived (s), and data of about its length in a batch."""
+
+    @property
+    def sequence_number(self) -> int: ...
+    @property
+    def created_at(self) -> float: ...
+    @property
+    def data(self) -> str: ...
+
+
+class Shards(Protocol):
+    """A stream as one mapping reads it. `batch_info` names a batch in what is written when it is given up."""
+
+    batch_info: str
+    precision: str  # of its arrival times there
+
+    def waiting(self) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Yield every readable shard that has records after the checkpoint, with those records."""
+
+    def pass_over(self, shard_id: str, record: Any) -> None:
+        """Move a shard's checkpoint to a record: it and all before it are done with."""
+
+    def described(self, shard_id: str, record: Any) -> dict[str, Any]:
+        """Return what stands in an event for a record."""
 
 
 class EventSourceMappings:
@@ -41,19 +71,19 @@ class EventSourceMappings:
 
     def __init__(self, cloud: Cloud, invoke: Invoke, kinesis: Kinesis) -> None:
         self._clock = cloud.clock
-        self._mappings: list[KinesisMapping | QueueMapping] = []
+        self._mappings: list[StreamMapping | QueueMapping] = []
         for resource in cloud.of_type("AWS::Lambda::EventSourceMapping"):
             service = resource.properties["EventSourceArn"].split(":")[2]
             if not resource.properties.get("Enabled", True):
                 continue
-            if service == "kinesis":
-                self._mappings.append(KinesisMapping(resource, cloud, invoke, kinesis))
+            if service in ("kinesis", "dynamodb"):
+                self._mappings.append(StreamMapping(resource, cloud, invoke, kinesis))
             elif service == "sqs":
                 self._mappings.append(QueueMapping(resource, cloud, invoke))
             else:
                 raise NotHonoured(
                     f"The event source mapping {resource.logical_id} reads from {service}. The laptop's AWS "
-                    "imitates kinesis and sqs: map these, or teach the laptop the other."
+                    "imitates dynamodb, kinesis and sqs: map these, or teach the laptop the other."
                 )
 
     def pump(self, now: float, *, patient: bool = True) -> int:
@@ -93,18 +123,19 @@ class _Mapping:
         return failed if failed <= set(identifiers) else None
 
 
-class KinesisMapping(_Mapping):
+class StreamMapping(_Mapping):
     """Each shard's records in order, in batches, with retries, bisection and an on-failure destination."""
 
     def __init__(self, resource: Resource, cloud: Cloud, invoke: Invoke, kinesis: Kinesis) -> None:
         super().__init__(resource, cloud, invoke)
-        properties = resource.properties
-        honour(self._where, properties, (*BOTH, *FROM_KINESIS), FROM_KINESIS_IGNORED)
+        properties, is_kinesis = resource.properties, ":kinesis:" in self._source
+        honour(self._where, properties, (*BOTH, *FROM_STREAM), FROM_STREAM_IGNORED)
         only(self._where, properties, "ParallelizationFactor", None, 1)
-        only(self._where, properties, "StartingPosition", "TRIM_HORIZON")
+        starts = ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP")
+        only(self._where, properties, "StartingPosition", *starts[: 3 if is_kinesis else 2])
+        at = float(properties.get("StartingPositionTimestamp", 0))
+        since = math.inf if properties["StartingPosition"] == "LATEST" else at
         self._retries = int(properties.get("MaximumRetryAttempts", -1))
-        if self._retries < 0:
-            raise NotHonoured(f"{self._where} retries a batch until it expires. Set MaximumRetryAttempts.")
         destination = properties.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
         if destination and not destination.startswith("arn:aws:s3:::"):
             raise NotHonoured(f"{self._where} sends failures to {destination}. Send them to S3.")
@@ -117,23 +148,29 @@ class KinesisMapping(_Mapping):
         self._window = float(properties.get("MaximumBatchingWindowInSeconds", 0))
         self._oldest = float(properties.get("MaximumRecordAgeInSeconds", -1))
         self._bisects = properties.get("BisectBatchOnFunctionError", False)
-        self._reader = ShardReader(kinesis.stream_for(self._role, SERVICE, self._source, *READ_ACTIONS))
+        self._shards: Shards = (
+            KinesisShards(kinesis, self._source, self._role, SERVICE, since=since)
+            if is_kinesis
+            else TableShards(cloud, self._source, self._role, SERVICE, since=since)
+        )
 
     def pump(self, now: float, *, patient: bool = True) -> int:
         moved = 0
-        for shard_id, records in self._reader.waiting():
+        for shard_id, records in self._shards.waiting():
             while records:
                 batch = self._batch(records)
                 is_full = len(batch) == self._batch_size or len(batch) < len(records)
                 if patient and not is_full and now - batch[0].created_at < self._window:
                     break
-                self._deliver(shard_id, batch, now)
-                self._reader.pass_over(shard_id, batch[-1])
-                records = records[len(batch) :]
-                moved += len(batch)
+                left = self._deliver(shard_id, batch, now)
+                done = batch[: len(batch) - len(left)]
+                if done:
+                    self._shards.pass_over(shard_id, done[-1])
+                moved += len(done)
+                records = [] if left else records[len(batch) :]
         return moved
 
-    def _batch(self, records: list[Record]) -> list[Record]:
+    def _batch(self, records: Sequence[Numbered]) -> Sequence[Numbered]:
         size = 0
         for number, record in enumerate(records[: self._batch_size]):
             size += len(record.data) + AROUND_DATA
@@ -141,7 +178,10 @@ class KinesisMapping(_Mapping):
                 return records[:number]
         return records[: self._batch_size]
 
-    def _deliver(self, shard_id: str, batch: list[Record], now: float, retries: int = 0) -> None:
+    def _deliver(
+        self, shard_id: str, batch: Sequence[Numbered], now: float, retries: int = 0
+    ) -> Sequence[Numbered]:
+        """Invoke until the batch is done with; what is returned is not, and stays where it is."""
         while batch:
             if self._oldest >= 0 and (expired := [r for r in batch if now - r.created_at > self._oldest]):
                 self._give_up(shard_id, expired, now, "RecordAgeExceeded", retries)
@@ -154,7 +194,7 @@ class KinesisMapping(_Mapping):
             except FunctionError:
                 failed, response["functionError"] = None, "Unhandled"
             if failed is not None and not failed:
-                return
+                return []
             lowest = min(map(int, failed or ())) if failed else batch[0].sequence_number
             if lowest > batch[0].sequence_number:
                 batch = [record for record in batch if record.sequence_number >= lowest]
@@ -162,17 +202,27 @@ class KinesisMapping(_Mapping):
                     continue
             elif failed is None and self._bisects and len(batch) > 1:
                 middle = len(batch) // 2
-                self._deliver(shard_id, batch[:middle], now, retries)
+                if left := self._deliver(shard_id, batch[:middle], now, retries):
+                    return [*left, *batch[middle:]]
                 batch = batch[middle:]
                 continue
+            if self._retries < 0:
+                return batch
             if retries == self._retries:
                 condition = "RetryAttemptsExhausted"
                 self._give_up(shard_id, batch, now, condition, retries + 1, responseContext=response)
-                return
+                return []
             retries += 1
+        return []
 
     def _give_up(
-        self, shard_id: str, batch: list[Record], now: float, condition: str, tries: int, **response: object
+        self,
+        shard_id: str,
+        batch: Sequence[Numbered],
+        now: float,
+        condition: str,
+        tries: int,
+        **response: object,
     ) -> None:
         if not self._failures:
             return
@@ -186,12 +236,12 @@ class KinesisMapping(_Mapping):
             **response,
             "version": "1.0",
             "timestamp": iso(now),
-            "KinesisBatchInfo": {
+            self._shards.batch_info: {
                 "shardId": shard_id,
                 "startSequenceNumber": str(batch[0].sequence_number),
                 "endSequenceNumber": str(batch[-1].sequence_number),
-                "approximateArrivalOfFirstRecord": iso(batch[0].created_at),
-                "approximateArrivalOfLastRecord": iso(batch[-1].created_at),
+                "approximateArrivalOfFirstRecord": iso(batch[0].created_at, self._shards.precision),
+                "approximateArrivalOfLastRecord": iso(batch[-1].created_at, self._shards.precision),
                 "batchSize": len(batch),
                 "streamArn": self._source,
             },
@@ -202,31 +252,9 @@ class KinesisMapping(_Mapping):
         with self._cloud.policies.acting_as(self._role, service=SERVICE):
             self._cloud.client("s3").put_object(Bucket=self._failures, Key=key, Body=body)
 
-    def _event(self, shard_id: str, batch: list[Record]) -> dict[str, Any]:
-        common = {
-            "eventSource": "aws:kinesis",
-            "eventVersion": "1.0",
-            "eventName": "aws:kinesis:record",
-            "invokeIdentityArn": self._role,
-            "awsRegion": self._cloud.region,
-            "eventSourceARN": self._source,
-        }
-        return {
-            "Records": [
-                {
-                    "kinesis": {
-                        "kinesisSchemaVersion": "1.0",
-                        "partitionKey": record.partition_key,
-                        "sequenceNumber": str(record.sequence_number),
-                        "data": record.data,
-                        "approximateArrivalTimestamp": round(record.created_at, 3),
-                    },
-                    "eventID": f"{shard_id}:{record.sequence_number}",
-                    **common,
-                }
-                for record in batch
-            ]
-        }
+    def _event(self, shard_id: str, batch: Sequence[Numbered]) -> dict[str, Any]:
+        place = {"awsRegion": self._cloud.region, "eventSourceARN": self._source}
+        return {"Records": [{**self._shards.described(shard_id, record), **place} for record in batch]}
 
 
 class QueueMapping(_Mapping):

@@ -7,6 +7,7 @@ are first used, so that a repair could not be taken back.
 import contextlib
 import functools
 import json
+import math
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack
 from moto.core import responses, utils
 from moto.core.base_backend import BaseBackend
-from moto.dynamodb.models.table import Table
+from moto.dynamodb.models.table import StreamShard, Table
 from moto.iam.access_control import PermissionResult
 from moto.kinesis import models as kinesis
+from moto.kinesis.responses import KinesisResponse
 from moto.kinesis.utils import decompose_shard_iterator
 from moto.logs.models import LogGroup
 from moto.s3.models import FakeBucket
@@ -54,19 +56,54 @@ def _unix_time(moment: datetime | None = None) -> float:
     return _running[-1].now if moment is None and _running else _real_unix_time(moment)
 
 
-def _max_sequence_number(shard: kinesis.Shard) -> int:
-    """moto copies all of a shard's numbers at each put, which is quadratic in the shard's length."""
-    return next(reversed(shard.records)) if shard.records else 0
+def _put_record(shard: Any, partition_key: str, data: str, explicit_hash_key: str) -> str:
+    """moto counts what a shard holds: a child would begin at 1, and what is forgotten be numbered again."""
+    shard.newest += 1
+    shard.records[shard.newest] = kinesis.Record(partition_key, data, shard.newest, explicit_hash_key)
+    return str(shard.newest)
 
 
-def _get_records(shard: kinesis.Shard, after: str, limit: int | None) -> tuple[list[Any], int, int]:
+def _get_records(shard: Any, after: str, limit: int | None) -> tuple[list[Any], int, int]:
     """moto walks the shard from its beginning at each poll; its numbers have no gaps, so none is needed."""
-    last, found = int(after), list[Any]()
+    last, found = max(int(after), next(iter(shard.records), shard.newest + 1) - 1), list[Any]()
     while len(found) < (limit or 10_000) and (record := shard.records.get(last + 1)):
         found.append(record)
         last += 1
-    behind = shard.records[_max_sequence_number(shard)].created_at - found[-1].created_at if found else 0.0
-    return found, last, int(behind * 1000)
+    behind = shard.records[shard.newest].created_at - found[-1].created_at if found else 0.0
+    # Behind by less than a millisecond is behind.
+    return found, last, max(int(behind * 1000), int(last < shard.newest))
+
+
+def _shard_to_json(to_json: Any) -> Any:
+    """moto takes a shard's range of numbers from what it holds now: an empty one would end at 0."""
+
+    def told(shard: Any) -> Any:
+        numbers = {"StartingSequenceNumber": str(shard.before + 1)}
+        ended = {} if shard.is_open else {"EndingSequenceNumber": str(shard.newest + 1)}
+        return {**to_json(shard), "SequenceNumberRange": numbers | ended}
+
+    return told
+
+
+def forget(stream: Any) -> None:
+    """moto keeps records and closed shards for ever, whatever a stream's retention."""
+    horizon = utils.unix_time() - stream.retention_period_hours * 3600
+    for shard_id, shard in list(stream.shards.items()):
+        while shard.records and next(iter(shard.records.values())).created_at < horizon:
+            shard.records.popitem(last=False)
+        if shard.closed_at < horizon:
+            del stream.shards[shard_id]
+
+
+def _forgetful(describe_stream: Any) -> Any:
+    """Every operation on a stream begins with this."""
+
+    def described(backend: kinesis.KinesisBackend, stream_arn: str | None, stream_name: str | None) -> Any:
+        stream = describe_stream(backend, stream_arn, stream_name)
+        forget(stream)
+        return stream
+
+    return described
 
 
 def _open_shard(get_shard_for_key: Any) -> Any:
@@ -86,8 +123,8 @@ def _open_shard(get_shard_for_key: Any) -> Any:
 def _keeping_records(reshard: Any, *numbers: int) -> Any:
     """moto moves a closed shard's records to its children, where a consumer reads them a second time."""
 
-    def resharded(stream: kinesis.Stream, *arguments: str) -> None:
-        parents = [stream.shards[arguments[number]] for number in numbers]
+    def resharded(stream: Any, *arguments: str) -> None:
+        known, parents = set(stream.shards), [stream.shards[arguments[number]] for number in numbers]
         kept = [parent.records for parent in parents]
         for parent in parents:
             parent.records = type(parent.records)()
@@ -96,6 +133,12 @@ def _keeping_records(reshard: Any, *numbers: int) -> Any:
         finally:
             for parent, records in zip(parents, kept, strict=True):
                 parent.records = records
+        for parent in parents:
+            parent.closed_at = utils.unix_time()
+        for child in (shard for shard_id, shard in stream.shards.items() if shard_id not in known):
+            # Closing takes a number, so that an empty shard ends, too, before its children begin.
+            child.before = child.newest = max(parent.newest for parent in parents) + 1
+        stream.shard_count = sum(shard.is_open for shard in stream.shards.values())
 
     return resharded
 
@@ -107,10 +150,44 @@ def _next_iterator(get_records: Any) -> Any:
         following, records, behind = get_records(backend, arn, iterator, limit)
         name, shard_id, last = decompose_shard_iterator(following)
         shard = backend.describe_stream(stream_arn=arn, stream_name=name).get_shard(shard_id)
-        drained = not shard.is_open and int(last) >= _max_sequence_number(shard)
+        drained = not shard.is_open and int(last) >= shard.get_max_sequence_number()
         return None if drained else following, records, behind
 
     return ended
+
+
+def _with_children(get_records: Any) -> Any:
+    """moto does not tell a consumer that comes to a shard's end where to go on."""
+
+    def answered(response: KinesisResponse) -> Any:
+        answer = get_records(response)
+        if answer.result["NextShardIterator"] is None:
+            name, parent, _ = decompose_shard_iterator(response._get_param("ShardIterator"))
+            shards = response.kinesis_backend.describe_stream(None, name).shards.values()
+            answer.result["ChildShards"] = [
+                {
+                    "ShardId": told["ShardId"],
+                    "ParentShards": [shard.parent, shard.adjacent_parent][
+                        : 2 if shard.adjacent_parent else 1
+                    ],
+                    "HashKeyRange": told["HashKeyRange"],
+                }
+                for shard in shards
+                if parent in (shard.parent, shard.adjacent_parent) and (told := shard.to_json())
+            ]
+        return answer
+
+    return answered
+
+
+def _changes_only(add: Any) -> Any:
+    """moto's stream of a table has an item that was put again as it was; DynamoDB's has changes."""
+
+    def added(shard: StreamShard, old: Any, new: Any) -> None:
+        if old is None or new is None or old.to_json() != new.to_json():
+            add(shard, old, new)
+
+    return added
 
 
 def _receive_at_once(receive_message: Any) -> Any:
@@ -160,12 +237,23 @@ def _repair() -> None:
                 setattr(module, taken.__name__, mended)
     no_mappings = property(lambda _source: {}, lambda _source, _value: None)
     changes: list[tuple[Any, str, Any]] = [
-        (kinesis.Shard, "get_max_sequence_number", _max_sequence_number),
+        # The number before a shard's first, its newest record's, and when it was closed.
+        *(
+            (kinesis.Shard, name, value)
+            for name, value in (("before", 0), ("newest", 0), ("closed_at", math.inf))
+        ),
+        # moto copies all of a shard's numbers at each put, which is quadratic in the shard's length.
+        (kinesis.Shard, "get_max_sequence_number", lambda shard: shard.newest),
+        (kinesis.Shard, "put_record", _put_record),
         (kinesis.Shard, "get_records", _get_records),
+        (kinesis.Shard, "to_json", _shard_to_json(kinesis.Shard.to_json)),
         (kinesis.Stream, "get_shard_for_key", _open_shard(kinesis.Stream.get_shard_for_key)),
         (kinesis.Stream, "split_shard", _keeping_records(kinesis.Stream.split_shard, 0)),
         (kinesis.Stream, "merge_shards", _keeping_records(kinesis.Stream.merge_shards, 0, 1)),
+        (kinesis.KinesisBackend, "describe_stream", _forgetful(kinesis.KinesisBackend.describe_stream)),
         (kinesis.KinesisBackend, "get_records", _next_iterator(kinesis.KinesisBackend.get_records)),
+        (KinesisResponse, "get_records", _with_children(KinesisResponse.get_records)),
+        (StreamShard, "add", _changes_only(StreamShard.add)),
         (SQSBackend, "receive_message", _receive_at_once(SQSBackend.receive_message)),
         # laptop.mapping polls the sources; moto would run the function itself, in Docker, at each write.
         *((source, "lambda_event_source_mappings", no_mappings) for source in (Queue, Table, kinesis.Stream)),

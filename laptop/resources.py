@@ -116,9 +116,10 @@ TYPES = {
         name="Name",
         renamed={"Name": "StreamName"},
         without_effect={
-            "RetentionPeriodHours": "moto keeps every record until the run ends",
             "StreamEncryption": "nothing is encrypted; the right to its key is judged all the same",
         },
+        # laptop.kinesis sets it: no parameter of CreateStream does.
+        request=lambda stream: {k: v for k, v in stream.items() if k != "RetentionPeriodHours"},
     ),
     "AWS::KinesisFirehose::DeliveryStream": Type(
         "firehose",

@@ -130,7 +130,6 @@ def test_event_is_shaped_as_lambdas(cloud: SmallCloud) -> None:
     service="Kinesis to Lambda",
     behaviour="TRIM_HORIZON begins with the oldest record of the stream",
     source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html",
-    falls_short="LATEST and AT_TIMESTAMP are refused",
 )
 def test_record_from_before_the_mapping_is_read(cloud: SmallCloud) -> None:
     # given
@@ -520,8 +519,7 @@ def test_disabled_mapping_reads_nothing(cloud: SmallCloud) -> None:
         ({"TumblingWindowInSeconds": 60}, "TumblingWindowInSeconds"),
         ({"FilterCriteria": {}}, "FilterCriteria"),
         ({"ParallelizationFactor": 2}, "ParallelizationFactor"),
-        ({"StartingPosition": "LATEST"}, "StartingPosition"),
-        ({"MaximumRetryAttempts": -1}, "MaximumRetryAttempts"),
+        ({"StartingPosition": "AT_SEQUENCE_NUMBER"}, "StartingPosition"),
         ({"FunctionResponseTypes": ["Other"]}, "FunctionResponseTypes"),
         ({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:1:q"}}}, "sqs"),
     ],
@@ -535,8 +533,8 @@ def test_property_that_is_not_imitated_is_named(
 
 
 def test_source_that_is_not_imitated_is_named(cloud: SmallCloud) -> None:
-    with pytest.raises(NotHonoured, match="dynamodb"):
-        mapped(cloud, "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/1", Seen())
+    with pytest.raises(NotHonoured, match="reads from kafka"):
+        mapped(cloud, "arn:aws:kafka:us-east-1:123456789012:cluster/events/1", Seen())
 
 
 @pytest.mark.fidelity(

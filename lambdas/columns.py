@@ -8,10 +8,12 @@ import json
 import math
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from lambdas import iso_times
 
 if TYPE_CHECKING:
     from lambdas.model import Reference
@@ -121,6 +123,11 @@ class Column(Expression):
         self.name = ""
         self.reference = ""  # the name of the reference that owns the column; empty for a column of the event
 
+    def __init_subclass__(cls, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if "read" in vars(cls) and "read_all" not in vars(cls):
+            cls.read_all = Column.read_all  # type: ignore[method-assign] # another's `read_all` does not know it
+
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
@@ -149,6 +156,12 @@ class Column(Expression):
         """
         raise TypeError(f"{type_of(self).__name__} cannot be read; use Text, Integer, Double, Boolean, …")
 
+    def read_all(self, values: Sequence[Any]) -> Sequence[Value] | None:
+        """What `read` makes of each value, where all of them are of the usual kind; else `None`, and they are
+        read one by one.
+        """
+        return None
+
     def write(self, value: Value) -> Any:
         """The value as Firehose's converter reads it for the lake."""
         return value
@@ -161,6 +174,9 @@ class Text(Column):
         if not isinstance(value, str):
             raise Unfit(f"is {kind(value)}, text is expected")
         return value
+
+    def read_all(self, values: Sequence[Any]) -> Sequence[Value] | None:
+        return values if kinds(values) == {str} else None
 
 
 class Integer(Column):
@@ -179,6 +195,10 @@ class Integer(Column):
         if not -LARGEST_INTEGER - 1 <= value <= LARGEST_INTEGER:
             raise Unfit("is a whole number of more than 64 bits")
         return value
+
+    def read_all(self, values: Sequence[Any]) -> Sequence[Value] | None:
+        is_usual = kinds(values) == {int} and max(map(abs, values)) <= LARGEST_INTEGER
+        return values if is_usual else None
 
 
 class Double(Column):
@@ -199,6 +219,12 @@ class Double(Column):
             raise Unfit("is not a finite number")
         return read
 
+    def read_all(self, values: Sequence[Any]) -> Sequence[Value] | None:
+        found = kinds(values)
+        if found == {float, int}:
+            values, found = [floating(value) for value in values], {float}
+        return values if found == {float} and all(map(math.isfinite, values)) else None
+
 
 class Boolean(Column):
     hive = "boolean"
@@ -208,6 +234,9 @@ class Boolean(Column):
         if not isinstance(given, bool):
             raise Unfit(f"is {kind(value)}, true or false is expected")
         return given
+
+    def read_all(self, values: Sequence[Any]) -> Sequence[Value] | None:
+        return values if kinds(values) == {bool} else None
 
 
 class Json(Column):
@@ -242,7 +271,19 @@ class Timestamp(Column):
         seconds = self._iso(value) if self.form == "iso" else self._epoch(value)
         if not YEARS[0] <= seconds < YEARS[1]:
             raise Unfit("is a time outside the years 1970 to 2199")
-        return round(seconds, 3)
+        return to_millisecond(seconds)
+
+    def read_all(self, values: Sequence[Any]) -> Sequence[Value] | None:
+        if self.form == "iso" and kinds(values) == {str}:
+            try:
+                read = [value / 1000 for value in iso_times.milliseconds(values)]
+            except ValueError:
+                return None
+        elif self.form == "milliseconds" and kinds(values) == {int}:
+            read = [floating(value) / 1000 for value in values]
+        else:
+            return None
+        return read if YEARS[0] <= min(read) and max(read) < YEARS[1] else None
 
     def _iso(self, value: Any) -> float:
         if not isinstance(value, str):
@@ -262,6 +303,12 @@ class Timestamp(Column):
 
     def write(self, value: Value) -> Any:
         return None if value is None else lake_time(float(value))
+
+
+def to_millisecond(seconds: float) -> float:
+    """`round(seconds, 3)`, in a third of its time for what has no more than three places anyway."""
+    near = round(seconds * 1000) / 1000
+    return near if near == seconds else round(seconds, 3)
 
 
 def lake_time(seconds: float) -> str:
@@ -284,6 +331,10 @@ def kind(value: Any) -> str:
         dict: "an object",
     }
     return names.get(type(value), "nothing" if value is None else type(value).__name__)
+
+
+def kinds(values: Sequence[Any]) -> set[type]:
+    return set(map(type_of, values))
 
 
 def floating(value: float) -> float:

@@ -4,7 +4,7 @@ with its reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -52,6 +52,45 @@ class Decoder:
         self._hidden = {name for name, each in columns.items() if private_within(each, columns.values())}
         self._time = None if pipeline.event.time is None else pipeline.event.time.name
         self._ahead_ms = round(pipeline.ahead.total_seconds() * 1000)
+        self._read_all = getattr(self._formats[0], "read_all", None)
+
+    def decode_all(
+        self, datas: Sequence[bytes], arrivals_ms: Sequence[int], sequences: Sequence[int]
+    ) -> list[list[Row | Unreadable]]:
+        """What `decode` says of each record. The usual one is an object whose values fit: all such are read
+        together, column by column, which takes a fraction of the time.
+        """
+        usual: dict[int, Row | Unreadable] = {}
+        if self._read_all is not None:
+            parts = {place: part for place, part in enumerate(self._read_all(datas)) if part is not None}
+            usual = self._usual_rows(parts, arrivals_ms, sequences)
+        return [
+            [usual[place]] if place in usual else list(self.decode(data, arrival_ms, sequence=sequence))
+            for place, (data, arrival_ms, sequence) in enumerate(
+                zip(datas, arrivals_ms, sequences, strict=True)
+            )
+        ]
+
+    def _usual_rows(
+        self, parts: Mapping[int, Mapping[str, Any]], arrivals_ms: Sequence[int], sequences: Sequence[int]
+    ) -> dict[int, Row | Unreadable]:
+        """The rows of objects by their places, without those that hold a value that does not fit."""
+        rows: list[dict[str, Value]] = [{} for _ in parts]
+        unfit: set[int] = set()
+        for name, source, path, _, column in self._columns:
+            values = [part.get(source) for part in parts.values()]
+            if len(path) > 1:
+                values = [
+                    walk(part, path) if value is None else value
+                    for part, value in zip(parts.values(), values, strict=True)
+                ]
+            for row, value in zip(rows, read_column(column, values, unfit), strict=True):
+                row[name] = value
+        return {
+            place: self._placed(row, arrivals_ms[place], sequences[place], 0)
+            for number, (place, row) in enumerate(zip(parts, rows, strict=True))
+            if number not in unfit
+        }
 
     def decode(self, data: bytes, arrival_ms: int, *, sequence: int = 0) -> Iterator[Row | Unreadable]:
         """The parts of one record in order. `arrival_ms` is when the stream took it, ms since 1970."""
@@ -103,6 +142,12 @@ class Decoder:
                 return Unreadable(index, f"{source} {unfit}.", name, shown)
             except Exception as error:
                 return Unreadable(index, f"{source} cannot be read: {type(error).__name__}.", name)
+        return self._placed(values, arrival_ms, sequence, index)
+
+    def _placed(
+        self, values: dict[str, Value], arrival_ms: int, sequence: int, index: int
+    ) -> Row | Unreadable:
+        """Values that fit, as an event with its time."""
         arrival = arrival_ms / 1000
         time = values.get(self._time) if self._time else None
         if time is None:
@@ -110,7 +155,7 @@ class Decoder:
             if self._time:
                 values[self._time] = arrival
         assert isinstance(time, int | float)  # only a Timestamp is an event's time
-        if round(time * 1000) > arrival_ms + self._ahead_ms:
+        if time > arrival and round(time * 1000) > arrival_ms + self._ahead_ms:
             field = self._time or ""
             if field in self._hidden:  # with the arrival, how far ahead would say when
                 return Unreadable(index, f"{field} is too far ahead of the record's arrival.", field)
@@ -121,6 +166,28 @@ class Decoder:
                 lake_time(time),
             )
         return Row(float(time), values, arrival, sequence, index)
+
+
+def read_column(column: Column, values: list[Any], unfit: set[int]) -> Sequence[Value]:
+    """The column's own values of incoming ones; adds the places of those that do not fit to `unfit`."""
+    read = column.read_all(values)
+    if read is not None:
+        return read
+    present = [value for value in values if value is not None]
+    found = column.read_all(present) if len(present) < len(values) and not column.required else None
+    if found is not None:
+        each = iter(found)
+        return [None if value is None else next(each) for value in values]
+    one_by_one: list[Value] = []
+    for place, value in enumerate(values):
+        try:
+            one_by_one.append(None if value is None else column.read(value))
+        except Exception:  # a column of a pipeline's own may raise anything; `_row` finds the words for it
+            one_by_one.append(None)
+            unfit.add(place)
+        if value is None and column.required:
+            unfit.add(place)
+    return one_by_one
 
 
 def is_aggregate(data: bytes) -> bool:

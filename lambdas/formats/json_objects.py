@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,26 @@ class Json:
             return
         yield from objects(value, data)
 
+    def read_all(self, records: Iterable[bytes]) -> list[dict[str, Any] | None]:
+        return [whole_object(data) for data in records]
+
+
+def whole_object(data: bytes) -> dict[str, Any] | None:
+    """The object that a record is; none where it is more or less than that, or may be too deep."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return None if type(value) is not dict or may_be_deep(data) else value
+
+
+def may_be_deep(data: bytes) -> bool:
+    """Most records have too few brackets for it, and counting them costs next to nothing."""
+    return len(data) > MOST_LEVELS and data.count(b"{") + data.count(b"[") > MOST_LEVELS
+
 
 def objects(value: Any, written: bytes = b"") -> Iterator[Mapping[str, Any] | Unfit]:
-    # Most records have too few brackets to be deep, and counting them costs next to nothing.
-    if written.count(b"{") + written.count(b"[") > MOST_LEVELS and is_deep(value):
+    if may_be_deep(written) and is_deep(value):
         yield Unfit(DEEP)
         return
     parts = value if isinstance(value, list) else [value]

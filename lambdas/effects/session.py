@@ -14,7 +14,9 @@ from lambdas.effects import metrics
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.state_log import Base, Conflict, Missing, Newest, Outcome, StateLog
 
-ENTRIES_A_BASE = 64
+# A base costs its whole state, and loading the entries after it: it is written after so many at the earliest
+# when they have the bytes of the last one, and after so many at the latest.
+ENTRIES_A_BASE, MOST_ENTRIES_A_BASE = 64, 256
 WARM_SHARDS = 4  # a function that comes to serve many shards must not hold the states of all
 TRIES = 5
 # Seconds. A commit is refused because the entry is there. So it must still be there for whoever may believe
@@ -51,17 +53,23 @@ R = TypeVar("R", bound=Result)
 @dataclass
 class Warm(Generic[S]):
     """A shard's state, the entry at which it is the same as the log (nothing is owed), when that was last
-    known to be the newest entry (s since 1970), and the bases that are worth keeping, the oldest first.
+    known to be the newest entry (s since 1970), the bases that are worth keeping, the oldest first, and the
+    bytes of the entries since the last of them.
     """
 
     shard: S
     number: int
     known_at: float
     bases: list[Base] = field(default_factory=list)
+    entry_bytes: int = 0
 
     @property
-    def base_number(self) -> int:
-        return self.bases[-1].number if self.bases else 0
+    def is_base_due(self) -> bool:
+        last = self.bases[-1] if self.bases else Base(0, 0.0, 0)
+        entries = self.number - last.number
+        return entries >= MOST_ENTRIES_A_BASE or (
+            entries >= ENTRIES_A_BASE and self.entry_bytes >= last.size
+        )
 
 
 class Session(Generic[S]):
@@ -101,11 +109,12 @@ class Session(Generic[S]):
             if outcome is not None and not outcome.is_empty:
                 asked_at = time.time()
                 try:
-                    self._log.commit(shard_id, warm.number + 1, outcome, warm.shard.due())
+                    size = self._log.commit(shard_id, warm.number + 1, outcome, warm.shard.due())
                 except Conflict as conflict:
                     logger.info("Another writer was faster.", reason=str(conflict))
                     continue
                 warm.number, warm.known_at = warm.number + 1, asked_at
+                warm.entry_bytes += size
                 self._settle(shard_id, warm, outcome)
             self._keep(shard_id, warm)
             if outcome is not None:
@@ -140,16 +149,17 @@ class Session(Generic[S]):
         shard.restore(saved.base, saved.changes)
         for name in shard.began_anew:
             logger.warning("A detector begins anew: its saved state is of another shape.", detector=name)
-        return Warm(shard, saved.number, asked_at, [saved.origin] if saved.origin else [])
+        return Warm(shard, saved.number, asked_at, [saved.origin] if saved.origin else [], saved.size)
 
     def _settle(self, shard_id: str, warm: Warm[S], outcome: Result) -> None:
         if outcome.outbox:
             self._outbox.send(outcome.outbox)
             self._log.mark_sent(shard_id, warm.number)
-        if warm.number - warm.base_number >= ENTRIES_A_BASE:
-            self._log.write_base(shard_id, warm.number, warm.shard.snapshot())
+        if warm.is_base_due:
+            size = self._log.write_base(shard_id, warm.number, warm.shard.snapshot())
             self._forget(shard_id, warm)
-            warm.bases.append(Base(warm.number, time.time()))
+            warm.bases.append(Base(warm.number, time.time(), size))
+            warm.entry_bytes = 0
 
     def _forget(self, shard_id: str, warm: Warm[S]) -> None:
         """Deletes what is older than the newest base that is old enough. A newer one was just written, so two

@@ -78,16 +78,19 @@ class Newest:
 
 @dataclass(frozen=True)
 class Base:
-    """A base in the log: the number of the entry that it follows, and when it was written, s since 1970."""
+    """A base in the log: the number of the entry that it follows, when it was written, s since 1970, and its
+    bytes.
+    """
 
     number: int
     written_at: float
+    size: int
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A shard as it was saved: number of the newest entry (0 for none), a base's state and where it is from,
-    and the changes after it.
+    and the changes after it, which have `size` bytes together.
 
     `changes` are read one by one as they are asked for. `unsent` is what the newest entry still owes.
     """
@@ -96,6 +99,7 @@ class Loaded:
     origin: Base | None
     base: Any | None
     changes: Iterator[Any]
+    size: int
     unsent: list[Owed]
 
 
@@ -110,7 +114,7 @@ class StateLog:
         """What the newest entry says, without the state."""
         kinds: set[str] = set()
         newest = 0
-        for number, kind, _ in self._listed(shard_id, page=3):
+        for number, kind, *_ in self._listed(shard_id, page=3):
             newest = newest or number
             if number != newest:
                 break
@@ -126,20 +130,20 @@ class StateLog:
         not there. So does reading the changes.
         """
         newest, base_number, base, origin = 0, 0, None, None
-        entries: list[int] = []
+        entries: dict[int, int] = {}  # their bytes
         sent: set[int] = set()
-        for number, kind, written_at in self._listed(shard_id):
+        for number, kind, written_at, size in self._listed(shard_id):
             if number < base_number:
                 break
             newest = newest or number
             if kind == "sent":
                 sent.add(number)
             elif kind == "entry":
-                entries.append(number)
+                entries[number] = size
             elif not base_number:
                 base = self._base(shard_id, number)
                 if base is not None:
-                    base_number, origin = number, Base(number, written_at)
+                    base_number, origin = number, Base(number, written_at, size)
         after = [number for number in entries if number > base_number]
         expected = range(newest, base_number, -1)
         if after != list(expected):
@@ -158,10 +162,11 @@ class StateLog:
                     "change"
                 ]
 
-        return Loaded(newest, origin, base, changes(), unsent)
+        return Loaded(newest, origin, base, changes(), sum(entries[number] for number in after), unsent)
 
-    def commit(self, shard_id: str, number: int, outcome: Outcome, due: float | None = None) -> None:
-        """Saves an outcome as the entry of this number; raises `Conflict` where another writer has made it.
+    def commit(self, shard_id: str, number: int, outcome: Outcome, due: float | None = None) -> int:
+        """Saves an outcome as the entry of this number and returns its bytes; raises `Conflict` where another
+        writer has made it.
 
         `due` is the arrival clock's time from which the shard awaits something, `None` for never.
         """
@@ -172,13 +177,13 @@ class StateLog:
         for _ in attempts():
             try:
                 self._put(shard_id, number, "entry", body, IfNoneMatch="*")
-                return
+                return len(body)
             except HTTPClientError as error:
                 failure = error  # the answer was not heard; the next try tells whether it was saved
             except ClientError as error:
                 if status(error) == EXISTS:
                     if self._entry(shard_id, number)["writer"] == writer:
-                        return
+                        return len(body)
                     failure = None
                     break
                 if status(error) != BUSY:
@@ -194,9 +199,11 @@ class StateLog:
         """Notes that all that an entry owes was sent."""
         self._put(shard_id, number, "sent", b"")
 
-    def write_base(self, shard_id: str, number: int, state: Any) -> None:
-        """Saves the whole state as it is after the entry of this number."""
-        self._put(shard_id, number, "base", packed({"n": number, "state": state}))
+    def write_base(self, shard_id: str, number: int, state: Any) -> int:
+        """Saves the whole state as it is after the entry of this number; returns its bytes."""
+        body = packed({"n": number, "state": state})
+        self._put(shard_id, number, "base", body)
+        return len(body)
 
     def forget_before(self, shard_id: str, base_number: int) -> None:
         """Deletes what is older than the base of this number, at most a thousand objects. A failure is only
@@ -228,8 +235,10 @@ class StateLog:
                 reason=", ".join(sorted(refused)),
             )
 
-    def _listed(self, shard_id: str, page: int = KEYS_A_PAGE) -> Iterator[tuple[int, str, float]]:
-        """Number, kind and time of a shard's objects, the newest first; of one number base, entry, mark."""
+    def _listed(self, shard_id: str, page: int = KEYS_A_PAGE) -> Iterator[tuple[int, str, float, int]]:
+        """Number, kind, time and bytes of a shard's objects, the newest first; of one number base, entry,
+        mark.
+        """
         prefix = self._prefix(shard_id)
         more: dict[str, str] = {}
         while True:
@@ -242,7 +251,8 @@ class StateLog:
             for listed in listing.get("Contents", ()):
                 name = NAME.fullmatch(listed["Key"].removeprefix(prefix))
                 if name:
-                    yield COUNT_DOWN_FROM - int(name[1]), name[2], listed["LastModified"].timestamp()
+                    written_at = listed["LastModified"].timestamp()
+                    yield COUNT_DOWN_FROM - int(name[1]), name[2], written_at, listed["Size"]
             if not listing.get("IsTruncated"):
                 return
             more = {"ContinuationToken": listing["NextContinuationToken"]}

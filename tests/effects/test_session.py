@@ -1,8 +1,10 @@
 """What the log forgets, and who may not notice: every test ends with the state that all batches make."""
 
 import logging
+import secrets
 import time
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +17,7 @@ import pytest
 from lambdas.effects import session
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.session import KEPT_FOR, TRUSTED_FOR, Session
-from lambdas.effects.state_log import CorruptLog, StateLog, packed
+from lambdas.effects.state_log import MOST_DELETED, CorruptLog, StateLog, packed
 from lambdas.streaming.shard import Outcome
 from tests.effects.support import BUCKET, Faults, body, keys, real, refusal, silence
 
@@ -100,6 +102,14 @@ def bases() -> list[str]:
     return [key for key in keys(prefix=PREFIX) if key.endswith(".base")]
 
 
+def base_key(number: int) -> str:
+    return f"{PREFIX}{10**12 - number:012d}.base"
+
+
+def numbers_of(found: Iterable[str]) -> list[int]:
+    return [10**12 - int(key.removeprefix(PREFIX).partition(".")[0]) for key in found]
+
+
 def test_a_log_stays_small_over_a_thousand_batches(clock: Clock) -> None:
     sizes = []
     running = container()
@@ -112,6 +122,62 @@ def test_a_log_stays_small_over_a_thousand_batches(clock: Clock) -> None:
     assert max(sizes) <= 2 * ENTRIES_A_BASE + 2
     assert len(bases()) == 2
     assert saved() == 1_000
+
+
+def weigh(monkeypatch: pytest.MonkeyPatch, size: Callable[[int], int]) -> None:
+    """Lets a state of this total have so many bytes in a base."""
+    restore = Tally.restore
+
+    def snapshot(shard: Tally) -> Any:
+        return [shard.total, secrets.token_hex(size(shard.total))]
+
+    def restored(shard: Tally, base: Any | None, changes: Iterable[Any]) -> None:
+        restore(shard, base and base[0], changes)
+
+    monkeypatch.setattr(Tally, "snapshot", snapshot)
+    monkeypatch.setattr(Tally, "restore", restored)
+
+
+def test_a_base_waits_until_the_entries_since_the_last_one_have_its_bytes(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weigh(monkeypatch, lambda _total: 1_500)
+    monkeypatch.setattr(session, "MOST_ENTRIES_A_BASE", 10 * ENTRIES_A_BASE)
+    running = container()
+    batches(running, 3 * ENTRIES_A_BASE, clock)
+    assert numbers_of(bases()) == [ENTRIES_A_BASE]  # the first had none to be compared with
+    # when containers come and go, they reckon from what is listed
+    total = 3 * ENTRIES_A_BASE
+    while numbers_of(bases()) == [ENTRIES_A_BASE]:
+        total = batches(container(), 1, clock)
+    sizes = {each["Key"]: each["Size"] for each in real("s3").list_objects_v2(Bucket=BUCKET)["Contents"]}
+    base = sizes.pop(base_key(ENTRIES_A_BASE))
+    since = [size for key, size in sizes.items() if base_key(total) < key < base_key(ENTRIES_A_BASE)]
+    assert sum(since) >= base > sum(since) - max(since)
+
+
+def test_bytes_written_are_at_most_twice_those_of_entries_however_large_the_state_is(
+    clock: Clock, aws: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weigh(monkeypatch, lambda total: 40 * total)
+    monkeypatch.setattr(session, "MOST_ENTRIES_A_BASE", 10**6)
+    batches(container(), 25 * ENTRIES_A_BASE, clock)
+    written: Counter[str] = Counter()
+    for request in aws.requested("put_object"):
+        written[request["Key"].rpartition(".")[2]] += len(request["Body"])
+    assert 0 < written["base"] <= written["entry"]
+
+
+def test_a_large_state_gets_a_base_in_the_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    weigh(monkeypatch, lambda _total: 100_000)
+    monkeypatch.setattr(session, "MOST_ENTRIES_A_BASE", 3 * ENTRIES_A_BASE)
+    batches(container(), 7 * ENTRIES_A_BASE, clock)
+    assert numbers_of(bases()) == [7 * ENTRIES_A_BASE, 4 * ENTRIES_A_BASE]
+
+
+def test_what_two_bases_make_superfluous_is_deleted_by_one_call() -> None:
+    """An entry and its mark each, and the older base; docs/decisions/0010 relies on it."""
+    assert 2 * session.MOST_ENTRIES_A_BASE + 1 <= MOST_DELETED
 
 
 def test_nothing_young_is_deleted(clock: Clock) -> None:
@@ -267,7 +333,10 @@ def memory_to_load(aws: Faults, *, entries: int, large: int = 500_000) -> int:
     """The most bytes at once while entries are loaded that are made as they are asked for."""
     written = datetime.now(UTC)
     numbers = range(entries, 0, -1)
-    listed = [{"Key": f"{PREFIX}{10**12 - each:012d}.entry", "LastModified": written} for each in numbers]
+    listed = [
+        {"Key": f"{PREFIX}{10**12 - each:012d}.entry", "LastModified": written, "Size": large}
+        for each in numbers
+    ]
 
     def entry(_call: Any, request: dict[str, Any]) -> Any:
         number = 10**12 - int(request["Key"].removeprefix(PREFIX).removesuffix(".entry"))

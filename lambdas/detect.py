@@ -9,15 +9,16 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from lambdas.effects import metrics
+from lambdas.effects import given_up, metrics
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.references import References
 from lambdas.effects.session import Session
 from lambdas.effects.settings import DetectSettings
 from lambdas.effects.state_log import StateLog
+from lambdas.effects.taken_records import TakenRecords
 from lambdas.formats.decode import AGGREGATED, Decoder, is_aggregate
 from lambdas.model import Row
-from lambdas.streaming.shard import Record, Shard
+from lambdas.streaming.shard import Outcome, Record, Shard
 
 logger = Logger()
 settings = DetectSettings.of_environment()
@@ -25,19 +26,39 @@ pipeline = settings.load_pipeline()
 decoder = Decoder(pipeline)
 references = References(pipeline, settings.reference_tables)
 log = StateLog(settings.state_bucket, pipeline.name)
+taken = TakenRecords(settings.state_bucket, pipeline.name)
 outbox = Outbox(settings.changes_queue_url, settings.result_streams)
-session = Session(pipeline.name, log, outbox, partial(Shard, pipeline))
+session = Session(pipeline.name, log, taken, outbox, partial(Shard, pipeline))
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
     """Answers with the first record that could not be finished, after saving those before it; else with
     none.
     """
+    if "redrive" in event:
+        return redrive(**event["redrive"])
     batch = event["Records"]
     shard_id = batch[0]["eventID"].partition(":")[0]
     read = cache(partial(read_batch, batch))  # once, although another writer may make the work begin again
     session.run(shard_id, lambda shard: shard.process(read()[0]))
     return {"batchItemFailures": [{"itemIdentifier": number} for number in read()[1]]}
+
+
+def redrive(bucket: str, key: str) -> dict[str, Any]:
+    """Detects a batch that the mapping gave up, each record once, however often this is called. Answers with
+    what it came to, and with the first record that cannot be finished even now.
+    """
+    batch = given_up.records(bucket, key)
+    shard_id = batch[0]["eventID"].partition(":")[0]
+    records, failed = read_batch(batch)
+
+    def work(shard: Shard) -> Outcome:
+        # Anew at each try: another writer may have taken some of them in.
+        return shard.redrive(records, taken.around(shard_id, records[0].sequence, records[-1].sequence))
+
+    outcome = session.run(shard_id, work)
+    assert outcome is not None  # work returns one
+    return {"counts": outcome.counts, "failed": failed}
 
 
 def read_batch(batch: Sequence[Mapping[str, Any]]) -> tuple[list[Record], list[str]]:

@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger
 from lambdas.effects import metrics
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.state_log import Base, Conflict, Missing, Newest, Outcome, StateLog
+from lambdas.effects.taken_records import TakenRecords
 
 # A base costs its whole state, and loading the entries after it: it is written after so many at the earliest
 # when they have the bytes of the last one, and after so many at the latest.
@@ -27,11 +28,17 @@ KEPT_FOR = 900
 logger = Logger(child=True)
 
 
+class Taken(Protocol):
+    def hand_over(self) -> list[tuple[int, int]]: ...
+
+
 class Shard(Protocol):
     """What the protocol needs of a shard's state."""
 
     began_anew: list[str]
 
+    @property
+    def taken(self) -> Taken: ...
     def restore(self, base: Any | None, changes: Iterable[Any]) -> None: ...
     def snapshot(self) -> Any: ...
     def due(self) -> float | None: ...
@@ -67,9 +74,7 @@ class Warm(Generic[S]):
     def is_base_due(self) -> bool:
         last = self.bases[-1] if self.bases else Base(0, 0.0, 0)
         entries = self.number - last.number
-        return entries >= MOST_ENTRIES_A_BASE or (
-            entries >= ENTRIES_A_BASE and self.entry_bytes >= last.size
-        )
+        return entries >= MOST_ENTRIES_A_BASE or (entries >= ENTRIES_A_BASE and self.entry_bytes >= last.size)
 
 
 class Session(Generic[S]):
@@ -79,9 +84,12 @@ class Session(Generic[S]):
     with it and the next invocation begins from the log: it first sends what the log says is owed.
     """
 
-    def __init__(self, pipeline: str, log: StateLog, outbox: Outbox, begin: Callable[[str], S]) -> None:
+    def __init__(
+        self, pipeline: str, log: StateLog, taken: TakenRecords, outbox: Outbox, begin: Callable[[str], S]
+    ) -> None:
         self._pipeline = pipeline
         self._log = log
+        self._taken = taken
         self._outbox = outbox
         self._begin = begin
         self._warm: OrderedDict[str, Warm[S]] = OrderedDict()
@@ -156,6 +164,7 @@ class Session(Generic[S]):
             self._outbox.send(outcome.outbox)
             self._log.mark_sent(shard_id, warm.number)
         if warm.is_base_due:
+            self._taken.keep(shard_id, warm.number, warm.shard.taken.hand_over())
             size = self._log.write_base(shard_id, warm.number, warm.shard.snapshot())
             self._forget(shard_id, warm)
             warm.bases.append(Base(warm.number, time.time(), size))

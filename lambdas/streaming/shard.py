@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 from lambdas.columns import lake_time
 from lambdas.detectors.detector import Detector
 from lambdas.incidents import RESOLVED
+from lambdas.lineage import Span, belongs
 from lambdas.model import Pipeline, Row
+from lambdas.streaming.closed import FOR_GOOD, Closed, closed_by, still_closed
 from lambdas.streaming.episode import Episode
 from lambdas.streaming.lane import Item, Lane, Timers, orphans
-from lambdas.streaming.reorder import Ids, ReorderBuffer
+from lambdas.streaming.reorder import Ids, ReorderBuffer, bounded
+from lambdas.streaming.taken import Range, Taken, Within
 
 MOST_IDS = 100_000
 
@@ -57,6 +60,9 @@ class Shard:
         self.sequence = -1
         self.watermark: float | None = None
         self.began_anew: list[str] = []
+        self.is_heir = False  # what it has inherited is not saved yet
+        self._closed: list[Closed] = []
+        self.taken = Taken()
         self._pipeline = pipeline
         self._shard_id = shard_id
         self._lateness = pipeline.lateness.total_seconds()
@@ -87,7 +93,7 @@ class Shard:
                 self._counts,
             )
 
-    def process(self, records: Iterable[Record]) -> Outcome:
+    def process(self, records: Sequence[Record]) -> Outcome:
         """Takes records in the order of their sequence numbers; those up to `sequence` are a replay and
         skipped.
         """
@@ -101,8 +107,35 @@ class Shard:
                 self._take(row)
             self._counts["unreadable"] += record.unreadable
             self.sequence = record.sequence
+        if self.sequence > before:
+            first = next(record.sequence for record in records if record.sequence > before)
+            self.taken.add(first, self.sequence)
         self._resolve_orphans()
         return self._outcome(is_empty=self.sequence == before and not self._outbox)
+
+    def redrive(self, records: Sequence[Record], taken_before: Iterable[Range]) -> Outcome:
+        """Takes records of a batch that was given up, whatever came after them, each once: those that are in
+        `taken_before`, or were taken in since, are skipped.
+        """
+        known = Within([*taken_before, *self.taken.ranges()])
+        is_empty = True
+        for is_known, group in groupby(records, key=lambda record: record.sequence in known):
+            run = list(group)
+            self._counts["replayed" if is_known else "redriven"] += len(run)
+            if is_known:
+                continue
+            is_empty = False
+            for record in run:
+                self._arrived = (
+                    record.arrival if self._arrived is None else max(self._arrived, record.arrival)
+                )
+                for row in record.rows:
+                    self._take(row)
+                self._counts["unreadable"] += record.unreadable
+            self.sequence = max(self.sequence, run[-1].sequence)
+            self.taken.add(run[0].sequence, run[-1].sequence)
+        self._resolve_orphans()
+        return self._outcome(is_empty=is_empty and not self._outbox)
 
     def advance(self, now: float) -> Outcome:
         """A tick at `now` (arrival clock, s) on a shard that is proven idle: event time goes on by the time
@@ -115,10 +148,65 @@ class Shard:
         is_touched = any(lane.is_touched for lane in self._lanes)
         return self._outcome(is_empty=not is_touched and not self._outbox and len(self._buffer) == waiting)
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its keys have gone to its children."""
+        return any(each.until is None for each in self._closed)
+
+    def seal(self) -> Outcome | None:
+        """Ends the shard: its keys stay as they are, for its children to inherit, and whatever still comes is
+        late. `None`: it was sealed before.
+        """
+        if self.is_sealed:
+            return None
+        self._resolve_orphans()
+        self._closed.append(FOR_GOOD)
+        return self._outcome(is_empty=False)
+
+    def inherit(self, parent: Shard, among: Span, span: Span) -> None:
+        """Takes over what belongs to this shard, whose part of all places is `span`, from a sealed one whose
+        part was `among`; that one must not be used any more. Of two parents' clocks the one that is behind
+        goes on, and what the other one had closed stays closed.
+        """
+
+        def is_mine(key: str) -> bool:
+            return belongs(key, span, among)
+
+        for lane, left in zip(self._lanes, parent._lanes, strict=True):
+            lane.inherit(left, is_mine)
+        if self._patient:
+            self._buffer.inherit(parent._buffer, lambda row: is_mine(self._key_of_waiting(row)))
+        self._ids.inherit(parent._ids)
+        self._orphans += [each for each in parent._orphans if is_mine(each[1])]
+        self.began_anew += [name for name in parent.began_anew if name not in self.began_anew]
+        self._closed += [each for each in parent._closed if each.until is not None]
+        if parent.watermark is not None:
+            self._closed.append(Closed(among, parent.watermark))
+            if self.watermark is None or parent.watermark < self.watermark:
+                self.watermark = parent.watermark
+        if parent._behind() < self._behind():
+            self._newest, self._arrived = parent._newest, parent._arrived
+        self.is_heir = True
+
+    def _behind(self) -> tuple[float, float]:
+        """What tells which of two clocks goes slower: how far the newest event was from its arrival, and when
+        it happened.
+        """
+        if self._newest is None or self._arrived is None:
+            return float("inf"), float("inf")
+        return self._newest - self._arrived, self._newest
+
+    def _key_of_waiting(self, row: Row) -> str:
+        """By which of its keys a row that waits for its turn goes to a child: the event's if it has it."""
+        key = row.values.get(self._pipeline.event.key.label)
+        return bounded(str(key)) if key is not None else self._patient[0].key_of(row) or ""
+
     def due(self) -> float | None:
         """The arrival clock's time from which `advance` has something to do; `None` while nothing is
         awaited.
         """
+        if self.is_sealed:
+            return None
         if self._orphans:
             return self._arrived
         times = [time for time in (self._timers.first(), self._buffer.first_time()) if time is not None]
@@ -132,8 +220,14 @@ class Shard:
             return
         self._counts["events"] += 1
         if self.watermark is not None and row.time < self.watermark:
-            self._late(row)
+            self._late(row, self.watermark)
             return
+        if self._closed:
+            key = row.values.get(self._pipeline.event.key.label)
+            closed = closed_by(self._closed, None if key is None else str(key), row.time)
+            if closed is not None:
+                self._late(row, self.watermark if closed.until is None else closed.until)
+                return
         # A clock that is ahead of the stream's moves nothing: all others would be late by it.
         seen = min(row.time, row.arrival)
         if self._newest is None or seen > self._newest:
@@ -147,15 +241,14 @@ class Shard:
             if self.watermark is not None and row.time <= self.watermark:
                 self._settle(self.watermark)
 
-    def _late(self, row: Row) -> None:
+    def _late(self, row: Row, watermark: float | None) -> None:
         self._counts["late"] += 1
         key = row.values.get(self._pipeline.event.key.name)
-        assert self.watermark is not None  # an event is late by it
         body = {
             "pipeline": self._pipeline.name,
             "key": None if key is None or self._pipeline.event.key.private else str(key),
             "event_time": lake_time(row.time),
-            "watermark": lake_time(self.watermark),
+            "watermark": None if watermark is None else lake_time(watermark),
             "shard_id": self._shard_id,
             "sequence_number": str(row.sequence),
             "record_index": row.index,
@@ -188,8 +281,11 @@ class Shard:
         if self._ids.lost:
             self._counts["forgotten_ids"] += self._ids.lost
             self._ids.lost = 0
+        is_empty, self.is_heir = is_empty and not self.is_heir, False
+        self._closed = still_closed(self._closed, self.watermark)
         change = {
             **self._clock(),
+            "taken": self.taken.change(),
             "buffer": self._buffer.change(float("-inf") if self.watermark is None else self.watermark),
             "ids": self._ids.change(),
             "keys": {lane.detector.name: lane.change() for lane in self._lanes},
@@ -209,12 +305,14 @@ class Shard:
             "newest": self._newest,
             "arrived": self._arrived,
             "watermark": self.watermark,
+            **({"closed": [each.save() for each in self._closed]} if self._closed else {}),
         }
 
     def snapshot(self) -> Any:
         """The whole state as plain data: a base of the log."""
         return {
             **self._clock(),
+            "taken": self.taken.snapshot(),
             "buffer": self._buffer.snapshot(),
             "ids": self._ids.snapshot(),
             "keys": {lane.detector.name: lane.snapshot() for lane in self._lanes},
@@ -233,6 +331,8 @@ class Shard:
                 saved["arrived"],
                 saved["watermark"],
             )
+            self._closed = [Closed.restore(each) for each in saved.get("closed", ())]
+            self.taken.restore(saved.get("taken", ()))  # what an older version wrote has none
             self._buffer.restore(saved["buffer"])
             self._ids.restore(saved["ids"])
             prints = saved["prints"]

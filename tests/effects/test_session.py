@@ -18,7 +18,9 @@ from lambdas.effects import session
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.session import KEPT_FOR, TRUSTED_FOR, Session
 from lambdas.effects.state_log import MOST_DELETED, CorruptLog, StateLog, packed
+from lambdas.effects.taken_records import TakenRecords
 from lambdas.streaming.shard import Outcome
+from lambdas.streaming.taken import Taken
 from tests.effects.support import BUCKET, Faults, body, keys, real, refusal, silence
 
 SHARD = "shardId-000000000000"
@@ -31,6 +33,7 @@ class Tally:
 
     def __init__(self, _shard_id: str) -> None:
         self.began_anew: list[str] = []
+        self.taken = Taken()
         self.total = 0
 
     def restore(self, base: Any | None, changes: Iterable[Any]) -> None:
@@ -64,7 +67,8 @@ def clock(aws: Faults, monkeypatch: pytest.MonkeyPatch) -> Clock:  # noqa: ARG00
 
 
 def container() -> Session[Tally]:
-    return Session("temperature", StateLog(BUCKET, "temperature"), Outbox("", {}), Tally)
+    log, taken = StateLog(BUCKET, "temperature"), TakenRecords(BUCKET, "temperature")
+    return Session("temperature", log, taken, Outbox("", {}), Tally)
 
 
 def batch(of: Session[Tally]) -> int:

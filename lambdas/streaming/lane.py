@@ -116,6 +116,10 @@ class Lane:
             self._fault(cell, error)
         self._keep(key, cell)
 
+    def key_of(self, row: Row) -> str | None:
+        key = self._key_of(row.values)
+        return None if key is None else bounded(key)
+
     def advance(self, key: str, due: float) -> None:
         """A deadline that stood in the timers has come."""
         cell = self._cells.get(key)
@@ -336,6 +340,23 @@ class Lane:
 
     def forget(self) -> None:
         self._cells.clear()
+
+    def inherit(self, left: Lane, is_mine: Callable[[str], bool]) -> None:
+        """Takes over the keys that are mine from a lane of the same detector, which must not be used any
+        more. Where both have a key, the other's open incidents go on here or end.
+        """
+        for key, cell in left._cells.items():
+            if not is_mine(key):
+                continue
+            cell.scheduled = None
+            mine = self._cells.setdefault(key, cell)
+            self._touched.add(key)
+            for way, episode in cell.episodes.items() if mine is not cell else ():
+                if mine.episodes.setdefault(way, episode) is not episode:
+                    self._resolve(key, way, episode, episode.heard_until, "lost sight")
+        self.set_timers()
+        while len(self._cells) > self.detector.max_keys:
+            self._evict()
 
     def set_timers(self) -> None:
         """After the last `restore`: every deadline into the timers."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lambdas.model import Row
@@ -16,12 +17,21 @@ class ReorderBuffer:
     """Rows by time, then by their place in the stream, until the watermark has passed them."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, int, Row]] = []
+        self._heap: list[tuple[float, int, int, int, Row]] = []
+        self._turn = itertools.count()  # two shards may have numbered rows of one time alike
         self._added: list[Row] = []
 
     def add(self, row: Row) -> None:
-        heapq.heappush(self._heap, (row.time, row.sequence, row.index, row))
+        self._push(row)
         self._added.append(row)
+
+    def _push(self, row: Row) -> None:
+        heapq.heappush(self._heap, (row.time, row.sequence, row.index, next(self._turn), row))
+
+    def inherit(self, left: ReorderBuffer, is_mine: Callable[[Row], bool]) -> None:
+        for *_, row in left._heap:
+            if is_mine(row):
+                self.add(row)
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -30,7 +40,7 @@ class ReorderBuffer:
         return self._heap[0][0] if self._heap else None
 
     def take(self) -> Row:
-        return heapq.heappop(self._heap)[3]
+        return heapq.heappop(self._heap)[-1]
 
     def change(self, watermark: float) -> list[Any]:
         """The rows added since the last change that are still waiting, as plain data."""
@@ -38,12 +48,11 @@ class ReorderBuffer:
         return [plain(row) for row in added if row.time > watermark]
 
     def snapshot(self) -> list[Any]:
-        return [plain(row) for *_, row in sorted(self._heap, key=lambda item: item[:3])]
+        return [plain(row) for *_, row in sorted(self._heap, key=lambda item: item[:4])]
 
     def restore(self, saved: Iterable[Any]) -> None:
         for time, arrival, sequence, index, values in saved:
-            row = Row(time, values, arrival, int(sequence), index)
-            heapq.heappush(self._heap, (time, row.sequence, index, row))
+            self._push(Row(time, values, arrival, int(sequence), index))
 
     def forget_until(self, watermark: float) -> None:
         """Drops what had been released by the time that the watermark came here."""
@@ -103,6 +112,12 @@ class Ids:
 
     def snapshot(self) -> list[Any]:
         return sorted([id, time] for id, time in self._known.items())
+
+    def inherit(self, left: Ids) -> None:
+        for id, time in left._known.items():
+            if self._known.get(id, float("-inf")) < time:
+                self._remember(id, time)
+                self._added.append((id, time))
 
     def restore(self, saved: Iterable[Any]) -> None:
         for id, time in saved:

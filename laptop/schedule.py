@@ -5,9 +5,11 @@ Not honoured: the wait before a call is tried again, and Lambda's queue of calls
 
 import json
 import re
+from collections.abc import Mapping
 
 from laptop.cloud import Cloud
 from laptop.functions import FunctionError
+from laptop.machines import StateMachine
 from laptop.resources import ACCOUNT, Resource
 from laptop.services import Invoke, NotHonoured, honour, iso, only
 
@@ -21,25 +23,30 @@ SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 
 
 class Scheduler:
-    """Every schedule of the deployment, counted from now."""
+    """Every schedule of the deployment, counted from now, and every state machine that one may start."""
 
     def __init__(self, cloud: Cloud, invoke: Invoke) -> None:
+        machines = cloud.of_type("AWS::StepFunctions::StateMachine")
+        self._machines = {each.physical_id: StateMachine(each, cloud, invoke) for each in machines}
         resources = cloud.of_type("AWS::Scheduler::Schedule")
-        self._schedules = [Schedule(resource, cloud, invoke) for resource in resources]
+        self._schedules = [Schedule(resource, cloud, invoke, self._machines) for resource in resources]
 
     def pump(self, now: float) -> int:
         """Invoke what has become due and return how many invocations succeeded."""
-        return sum(schedule.pump(now) for schedule in self._schedules)
+        done = sum(schedule.pump(now) for schedule in self._schedules)
+        return done + sum(machine.pump(now) for machine in self._machines.values())
 
 
 class Schedule:
-    """One schedule, due at each whole multiple of its rate.
+    """One schedule, due at each whole multiple of its rate, of a function or of a state machine.
 
     Its retry policy says how old a call may be. What a function fails at is tried again as often as its
     EventInvokeConfig says, for a schedule only hands the call to Lambda, which never refuses it here.
     """
 
-    def __init__(self, resource: Resource, cloud: Cloud, invoke: Invoke) -> None:
+    def __init__(
+        self, resource: Resource, cloud: Cloud, invoke: Invoke, machines: Mapping[str, StateMachine]
+    ) -> None:
         where, properties = f"The schedule {resource.logical_id}", resource.properties
         honour(where, properties, SCHEDULE, IGNORED)
         only(where, properties, "FlexibleTimeWindow", {"Mode": "OFF"})
@@ -55,9 +62,12 @@ class Schedule:
                 f"{where} is {properties['ScheduleExpression']} with {self._input}. The laptop's AWS knows "
                 f"rate(n minutes) and {SCHEDULED_TIME}: use these."
             )
-        self._invoke, self._function, self._seconds = invoke, target["Arn"], 60 * int(rate[1])
+        self._invoke, self._target, self._seconds = invoke, target["Arn"], 60 * int(rate[1])
+        self._machine = machines.get(self._target)
+        if not self._machine and ":lambda:" not in self._target:
+            raise NotHonoured(f"{where} calls {self._target}. The laptop's AWS knows functions and machines.")
         self._oldest = policy.get("MaximumEventAgeInSeconds", 86_400)
-        name = self._function.split(":")[6]
+        name = self._target.split(":")[6]
         configs = cloud.of_type("AWS::Lambda::EventInvokeConfig")
         own = [one.properties for one in configs if one.properties["FunctionName"] == name]
         self._tries = 1 + int(own[0].get("MaximumRetryAttempts", 2) if own else 2)
@@ -66,19 +76,24 @@ class Schedule:
         group = f"schedule-group/{properties.get('GroupName', 'default')}"
         source = f"arn:aws:scheduler:{cloud.region}:{ACCOUNT}:{group}"
         with cloud.policies.acting_as(target["RoleArn"], service=SERVICE, source_arn=source):
-            cloud.policies.require(target["RoleArn"], "lambda:InvokeFunction", self._function)
+            action = "states:StartExecution" if self._machine else "lambda:InvokeFunction"
+            cloud.policies.require(target["RoleArn"], action, self._target)
 
     def pump(self, now: float) -> int:
         first, self._passed = self._passed + 1, int(now) // self._seconds
         due = [number * self._seconds for number in range(first, self._passed + 1)]
         return sum(self._succeeds(at) for at in due if self._is_enabled and now - at < self._oldest)
 
-    def _succeeds(self, at: float) -> bool:
+    def _succeeds(self, at: float) -> int:
         payload = json.loads(self._input.replace(SCHEDULED_TIME, iso(at, "seconds")))
+        if self._machine:
+            done = self._machine.pump(at)  # what was to happen before it
+            self._machine.start(at, payload)
+            return done
         for _ in range(self._tries):
             try:
-                self._invoke(self._function, payload)
-                return True
+                self._invoke(self._target, payload)
+                return 1
             except FunctionError:
                 continue
-        return False
+        return 0

@@ -12,7 +12,7 @@ from typing import Any  # a template's properties are as mixed as JSON
 
 from lambdas.columns import Boolean, Column, DeclarationError, Double, Integer, Json, Timestamp
 from lambdas.detectors.window import Window
-from lambdas.model import Iot, Load, Pipeline
+from lambdas.model import Iot, Kinesis, Load, Pipeline
 from pipelines import discovery
 from stacks.check import stack_manifest, synthesize
 from stacks.settings import configured
@@ -63,6 +63,9 @@ PRICES = {
     "on demand": Price(0.04, "stream hours", "kinesis/data-streams"),
     "on demand in": Price(0.08, "GB in", "kinesis/data-streams"),
     "on demand out": Price(0.04, "GB out", "kinesis/data-streams"),
+    "own line": Price(0.015, "consumer shard hours", "kinesis/data-streams"),
+    "own line out": Price(0.013, "GB out by an own line", "kinesis/data-streams"),
+    "own line on demand out": Price(0.05, "GB out by an own line", "kinesis/data-streams"),
     "delivered": Price(0.029, "GB delivered", "firehose"),
     "converted": Price(0.018, "GB converted", "firehose"),
     "call": Price(0.20, "calls", "lambda", MILLION),
@@ -72,6 +75,8 @@ PRICES = {
     "metric": Price(0.30, "metrics", "cloudwatch"),
     "dashboard": Price(3.00, "dashboards", "cloudwatch"),
     "tick": Price(1.00, "ticks", "eventbridge", MILLION),
+    "loop": Price(1.00, "loops", "step-functions", MILLION),
+    "loop run": Price(0.06, "GB-hours of loops", "step-functions"),
     "queued": Price(0.50, "requests", "sqs", MILLION),
     "written": Price(0.005, "puts and lists", "s3", 1_000),
     "fetched": Price(0.0004, "gets", "s3", 1_000),
@@ -95,6 +100,8 @@ CHANGES = 300  # incident changes a month: ten a day
 ENTRIES_A_BASE = 64  # of the state log
 PARQUET = 8  # times smaller than JSON
 JOB_HOURS = 2 / 60
+LOOP_MEMORY = 64 / 1_024  # GB; the least that is billed, and its 50 MB and its text are less
+LEAST_LOOP = 0.1  # seconds that are billed
 # Bytes of a value in JSON, by its column's type.
 WIDTHS: dict[type[Column], int] = {Integer: 8, Double: 8, Boolean: 5, Timestamp: 26, Json: 1_000}
 TEXT_WIDTH = 20
@@ -199,6 +206,16 @@ class Flow:
         """GB that Firehose bills: each record rounded up to 5 KB."""
         return self.events * rounded_up(self.event_bytes, 5 * KB) / GB
 
+    @property
+    def gigabytes(self) -> float:
+        """In and out of the stream, each time that it is read."""
+        return self.events * self.event_bytes / GB
+
+    @property
+    def own_line(self) -> Kinesis | None:
+        """The source that detecting reads by a line of its own."""
+        return next((one for one in self.pipeline.sources if isinstance(one, Kinesis) and one.fan_out), None)
+
     def at_most_each(self, seconds: float) -> float:
         """How often something happens that waits so long for more events, in each shard."""
         return min(self.events, self.shards * SECONDS / seconds) if seconds else self.events
@@ -220,11 +237,11 @@ def rounded_up(size: int, step: int) -> int:
 
 
 def stream(properties: Mapping[str, Any], flow: Flow) -> Rows:
-    gigabytes = flow.events * flow.event_bytes / GB
+    gigabytes = flow.gigabytes
     if properties.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND":
         yield "the stream", Use("on demand", HOURS, HOURS)
         yield "the stream", Use("on demand in", 0, gigabytes)
-        yield "the stream", Use("on demand out", 0, 2 * gigabytes)
+        yield "the stream", Use("on demand out", 0, (1 if flow.own_line else 2) * gigabytes)
     else:
         yield "the stream", Use("shard", flow.shards * HOURS, flow.shards * HOURS)
         yield "the stream", Use("put", 0, flow.events * rounded_up(flow.event_bytes, 25 * KB) / (25 * KB))
@@ -237,13 +254,22 @@ def stream(properties: Mapping[str, Any], flow: Flow) -> Rows:
     yield "the key, for the stream", Use("key use", uses, uses)
 
 
+def own_line(_: Mapping[str, Any], flow: Flow) -> Rows:
+    """A stream that exists already is taken to be as its source says."""
+    if flow.own_line and flow.own_line.provisioned is None:
+        yield "the own line", Use("own line on demand out", 0, flow.gigabytes)
+    else:
+        yield "the own line", Use("own line", flow.shards * HOURS, flow.shards * HOURS)
+        yield "the own line", Use("own line out", 0, flow.gigabytes)
+
+
 def function(properties: Mapping[str, Any], flow: Flow) -> Rows:
     name = properties["Handler"].split(".")[1]
-    ticks = float(MINUTES)
+    ticks = MINUTES * 60 / flow.pipeline.tick.total_seconds()
     idle, loaded = {
         "detect": (0.0, flow.at_most_each(flow.pipeline.latency.total_seconds())),
         "transform": (0.0, flow.at_most_each(60)),
-        "tick": (ticks, ticks),
+        "tick": (float(MINUTES), ticks),
         "alert": (0.0, float(CHANGES)),
     }[name]
     gigabyte_seconds = properties["MemorySize"] / 1_024 * CALL_SECONDS[name]
@@ -254,8 +280,8 @@ def function(properties: Mapping[str, Any], flow: Flow) -> Rows:
         yield "the state log", Use("written", 0, loaded * (1 + 1 / ENTRIES_A_BASE))
         yield "own metrics", Use("metric", 0, OWN_METRICS + flow.load.keys * measured(flow.pipeline))
     elif name == "tick":
-        yield "looks at the state log", Use("written", ticks * flow.shards, ticks * flow.shards)
-        yield "looks at the state log", Use("fetched", ticks * flow.shards, ticks * flow.shards)
+        yield "looks at the state log", Use("written", idle * flow.shards, loaded * flow.shards)
+        yield "looks at the state log", Use("fetched", idle * flow.shards, loaded * flow.shards)
 
 
 def measured(pipeline: Pipeline) -> int:
@@ -300,6 +326,14 @@ def schedule(_: Mapping[str, Any], __: Flow) -> Rows:
     yield "the clock", Use("tick", MINUTES, MINUTES)
 
 
+def loop(_: Mapping[str, Any], flow: Flow) -> Rows:
+    """One each minute: over at once while nothing is awaited, else until its last tick."""
+    hours = MINUTES * LOOP_MEMORY / 3_600
+    yield "the clock", Use("loop", MINUTES, MINUTES)
+    last = 60 - flow.pipeline.tick.total_seconds()
+    yield "the clock", Use("loop run", LEAST_LOOP * hours, last * hours)
+
+
 def trigger(properties: Mapping[str, Any], _: Flow) -> Rows:
     """A nightly run, where it is switched on."""
     if properties.get("StartOnCreation"):
@@ -325,11 +359,13 @@ OF_PIPELINE: dict[str, Callable[[Mapping[str, Any], Flow], Rows]] = {
     "AWS::Glue::Trigger": trigger,
     "AWS::IoT::TopicRule": topic_rule,
     "AWS::Kinesis::Stream": stream,
+    "AWS::Kinesis::StreamConsumer": own_line,
     "AWS::KinesisFirehose::DeliveryStream": delivery,
     "AWS::Lambda::EventSourceMapping": lambda _, __: iter(()),
     "AWS::Lambda::Function": function,
     "AWS::SQS::Queue": queue,
     "AWS::Scheduler::Schedule": schedule,
+    "AWS::StepFunctions::StateMachine": loop,
 }
 SHARED: dict[str, Callable[[Mapping[str, Any], None], Rows]] = {
     "AWS::CloudWatch::Alarm": alarm,

@@ -232,6 +232,7 @@ class PipelineStack(cdk.Stack):
             handler=handler,
             failed=self._lake.failed,
             latency=pipeline.latency,
+            consumer=f"freshet-{pipeline.name}" if self.stream.fan_out else "",
         )
         return handler
 

@@ -44,6 +44,7 @@ class EventStream(Construct):
                 "leave one."
             )
         shape = shapes[0]
+        self.fan_out = shape.fan_out
         # All that our own stream holds is for us. Another's is full of what happened before anybody asked to
         # be told; how long it keeps that is for its owner to say, and to change.
         self.start = "TRIM_HORIZON" if existing is None or existing.start == OLDEST else "LATEST"

@@ -8,6 +8,7 @@ from datetime import timedelta
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -25,7 +26,9 @@ LONGEST_AGE = cdk.Duration.days(7)  # the most that a mapping takes
 
 
 class ShardReader(Construct):
-    """The event source mapping from a stream to a function; what it gives up lands whole in `failed`."""
+    """The event source mapping from a stream to a function; what it gives up lands whole in `failed`. Where
+    `consumer` names one it reads by that, enhanced fan-out, else in turn with whoever else does.
+    """
 
     def __init__(
         self,
@@ -36,10 +39,19 @@ class ShardReader(Construct):
         handler: Handler,
         failed: PrivateBucket,
         latency: timedelta,
+        consumer: str = "",
     ) -> None:
         super().__init__(scope, id)
-        # What Lambda asks for, but for enhanced fan-out, which nothing here uses.
+        # What Lambda asks for, by whichever way it reads.
         stream.grant_read(handler.role, *READ_STREAM, "kinesis:DescribeStreamSummary")
+        source = stream.stream.stream_arn
+        if consumer:
+            own = kinesis.StreamConsumer(
+                self, "Consumer", stream=stream.stream, stream_consumer_name=consumer
+            )
+            # By hand: its own `grant_read` adds what only programs ask for that register consumers.
+            own.grant(handler.role, "kinesis:SubscribeToShard")
+            source = own.stream_consumer_arn
         # Lambda chooses the key below this prefix, and asks to list the bucket.
         failed.grant(handler.role, "s3:PutObject", under="aws/lambda/")
         iam.Grant.add_to_principal(
@@ -54,7 +66,7 @@ class ShardReader(Construct):
             self,
             "Mapping",
             function_name=handler.function.function_arn,
-            event_source_arn=stream.stream.stream_arn,
+            event_source_arn=source,
             starting_position=stream.start,
             batch_size=BATCH,
             maximum_batching_window_in_seconds=math.floor(latency.total_seconds()),

@@ -17,7 +17,7 @@ from laptop.resources import ACCOUNT, Resource
 
 # A Monday, 10:00 UTC.
 TEN = 1_767_607_200.0
-SERVICES = ["firehose.amazonaws.com", "iot.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com"]
+SERVICES = [f"{name}.amazonaws.com" for name in ("firehose", "iot", "lambda", "scheduler", "states")]
 Handler = Callable[[Any], Any]
 # Most of the time that a client takes to be made goes into reading its service's model: read each only once.
 MODELS = Loader()

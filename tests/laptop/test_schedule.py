@@ -189,6 +189,7 @@ def test_role_that_does_not_trust_the_scheduler_stops_the_schedule(cloud: SmallC
         ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5}}, "FlexibleTimeWindow"),
         ({"StartDate": "2026-01-01T00:00:00Z"}, "StartDate"),
         ({"target": {"DeadLetterConfig": {}}}, "DeadLetterConfig"),
+        ({"target": {"Arn": "arn:aws:sqs:us-east-1:123456789012:q"}}, "functions and machines"),
         ({"target": {"Input": '"<aws.scheduler.execution-id>"'}}, "execution-id"),
     ],
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 from lambdas.columns import lake_time
@@ -17,6 +17,7 @@ from lambdas.streaming.closed import FOR_GOOD, Closed, closed_by, still_closed
 from lambdas.streaming.episode import Episode
 from lambdas.streaming.lane import Item, Lane, Timers, orphans
 from lambdas.streaming.reorder import Ids, ReorderBuffer, bounded
+from lambdas.streaming.taken import Range, Taken, Within
 
 MOST_IDS = 100_000
 
@@ -61,6 +62,7 @@ class Shard:
         self.began_anew: list[str] = []
         self.is_heir = False  # what it has inherited is not saved yet
         self._closed: list[Closed] = []
+        self.taken = Taken()
         self._pipeline = pipeline
         self._shard_id = shard_id
         self._lateness = pipeline.lateness.total_seconds()
@@ -91,7 +93,7 @@ class Shard:
                 self._counts,
             )
 
-    def process(self, records: Iterable[Record]) -> Outcome:
+    def process(self, records: Sequence[Record]) -> Outcome:
         """Takes records in the order of their sequence numbers; those up to `sequence` are a replay and
         skipped.
         """
@@ -105,8 +107,35 @@ class Shard:
                 self._take(row)
             self._counts["unreadable"] += record.unreadable
             self.sequence = record.sequence
+        if self.sequence > before:
+            first = next(record.sequence for record in records if record.sequence > before)
+            self.taken.add(first, self.sequence)
         self._resolve_orphans()
         return self._outcome(is_empty=self.sequence == before and not self._outbox)
+
+    def redrive(self, records: Sequence[Record], taken_before: Iterable[Range]) -> Outcome:
+        """Takes records of a batch that was given up, whatever came after them, each once: those that are in
+        `taken_before`, or were taken in since, are skipped.
+        """
+        known = Within([*taken_before, *self.taken.ranges()])
+        is_empty = True
+        for is_known, group in groupby(records, key=lambda record: record.sequence in known):
+            run = list(group)
+            self._counts["replayed" if is_known else "redriven"] += len(run)
+            if is_known:
+                continue
+            is_empty = False
+            for record in run:
+                self._arrived = (
+                    record.arrival if self._arrived is None else max(self._arrived, record.arrival)
+                )
+                for row in record.rows:
+                    self._take(row)
+                self._counts["unreadable"] += record.unreadable
+            self.sequence = max(self.sequence, run[-1].sequence)
+            self.taken.add(run[0].sequence, run[-1].sequence)
+        self._resolve_orphans()
+        return self._outcome(is_empty=is_empty and not self._outbox)
 
     def advance(self, now: float) -> Outcome:
         """A tick at `now` (arrival clock, s) on a shard that is proven idle: event time goes on by the time
@@ -257,6 +286,7 @@ class Shard:
         self._closed = still_closed(self._closed, self.watermark)
         change = {
             **self._clock(),
+            "taken": self.taken.change(),
             "buffer": self._buffer.change(float("-inf") if self.watermark is None else self.watermark),
             "ids": self._ids.change(),
             "keys": {lane.detector.name: lane.change() for lane in self._lanes},
@@ -283,6 +313,7 @@ class Shard:
         """The whole state as plain data: a base of the log."""
         return {
             **self._clock(),
+            "taken": self.taken.snapshot(),
             "buffer": self._buffer.snapshot(),
             "ids": self._ids.snapshot(),
             "keys": {lane.detector.name: lane.snapshot() for lane in self._lanes},
@@ -302,6 +333,7 @@ class Shard:
                 saved["watermark"],
             )
             self._closed = [Closed.restore(each) for each in saved.get("closed", ())]
+            self.taken.restore(saved.get("taken", ()))  # what an older version wrote has none
             self._buffer.restore(saved["buffer"])
             self._ids.restore(saved["ids"])
             prints = saved["prints"]

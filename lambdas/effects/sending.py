@@ -15,8 +15,17 @@ TRIES = 5
 # first record again each time that a stream is throttled; later, alert and tick would be cut off.
 PATIENT_TRIES = 9
 LONGEST_WAIT = 6.4  # seconds
-# A throttled service may also refuse a whole call: Firehose with the first code, SQS with the others.
-BUSY = frozenset({"ServiceUnavailableException", "RequestThrottled", "ThrottlingException"})
+# A throttled service may also refuse a whole call: Firehose with the first code, SQS with the next two,
+# Kinesis with the others.
+BUSY = frozenset(
+    {
+        "ServiceUnavailableException",
+        "RequestThrottled",
+        "ThrottlingException",
+        "ProvisionedThroughputExceededException",
+        "KMSThrottlingException",
+    }
+)
 MOST_TEXT = 1_000  # characters that a text keeps in a row that is too large for its channel
 
 

@@ -99,6 +99,7 @@ class CommitSettings(Settings):
     state_bucket: str = variable()
     result_streams: Mapping[str, str] = variable(texts)
     changes_queue_url: str = variable()
+    second_stream: str = variable(default="")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,7 @@ class Shard:
         self._outbox: list[Item] = []
         self._counts: Counter[str] = Counter()
         self._orphans: list[tuple[str, str, str, Episode]] = []
+        self._before = self._clock()  # at the last change
         self._lanes = list(self._make_lanes())
         self._prompt = [lane for lane in self._lanes if not lane.in_order]
         self._patient = [lane for lane in self._lanes if lane.in_order]
@@ -188,6 +189,7 @@ class Shard:
         if parent._behind() < self._behind():
             self._newest, self._arrived = parent._newest, parent._arrived
         self.is_heir = True
+        self._before = self._clock()
 
     def _behind(self) -> tuple[float, float]:
         """What tells which of two clocks goes slower: how far the newest event was from its arrival, and when
@@ -201,6 +203,11 @@ class Shard:
         """By which of its keys a row that waits for its turn goes to a child: the event's if it has it."""
         key = row.values.get(self._pipeline.event.key.label)
         return bounded(str(key)) if key is not None else self._patient[0].key_of(row) or ""
+
+    def advance_to(self, watermark: float) -> Outcome:
+        """Event time goes on to where it was after a tick of which nothing else is left."""
+        self._move_to(watermark)
+        return self._outcome(is_empty=False)
 
     def due(self) -> float | None:
         """The arrival clock's time from which `advance` has something to do; `None` while nothing is
@@ -286,12 +293,14 @@ class Shard:
         self._closed = still_closed(self._closed, self.watermark)
         change = {
             **self._clock(),
+            "before": self._before,
             "taken": self.taken.change(),
             "buffer": self._buffer.change(float("-inf") if self.watermark is None else self.watermark),
             "ids": self._ids.change(),
             "keys": {lane.detector.name: lane.change() for lane in self._lanes},
             "prints": {lane.detector.name: lane.fingerprint for lane in self._lanes},
         }
+        self._before = self._clock()
         outbox, counts = list(self._outbox), dict(self._counts)
         faults = [fault for lane in self._lanes for fault in lane.faults]
         self._outbox.clear()
@@ -354,6 +363,7 @@ class Shard:
             if prints.get(name, lane.fingerprint) != lane.fingerprint or lane.could_not_restore:
                 self.began_anew.append(name)
         self._orphans = [(name, *each) for name, keys in strangers.items() for each in orphans(keys)]
+        self._before = self._clock()
 
     def _resolve_orphans(self) -> None:
         """Ends the incidents of detectors that the pipeline no longer has; nobody would ever see them end."""

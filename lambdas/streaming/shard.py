@@ -103,7 +103,8 @@ class Shard:
             if record.sequence <= self.sequence:
                 self._counts["replayed"] += 1
                 continue
-            self._arrived = record.arrival if self._arrived is None else max(self._arrived, record.arrival)
+            if record.rows:  # what cannot be read says nothing of time, and must not hold it up
+                self._arrived = max(record.arrival, self._arrived or record.arrival)
             for row in record.rows:
                 self._take(row)
             self._counts["unreadable"] += record.unreadable
@@ -127,9 +128,8 @@ class Shard:
                 continue
             is_empty = False
             for record in run:
-                self._arrived = (
-                    record.arrival if self._arrived is None else max(self._arrived, record.arrival)
-                )
+                if record.rows:
+                    self._arrived = max(record.arrival, self._arrived or record.arrival)
                 for row in record.rows:
                     self._take(row)
                 self._counts["unreadable"] += record.unreadable
@@ -144,8 +144,10 @@ class Shard:
         """
         self._resolve_orphans()
         waiting = len(self._buffer)
-        if self._newest is not None and self._arrived is not None:
-            self._move_to(self._newest + max(0.0, now - self._arrived) - self._lateness)
+        if self._newest is not None and self._arrived is not None and now > self._arrived:
+            # Time goes on from here though what arrives next be late or a repeat.
+            self._newest, self._arrived = round(self._newest + now - self._arrived, 3), now
+            self._move_to(self._newest - self._lateness)
         is_touched = any(lane.is_touched for lane in self._lanes)
         return self._outcome(is_empty=not is_touched and not self._outbox and len(self._buffer) == waiting)
 

@@ -13,7 +13,7 @@ from lambdas.effects import given_up, metrics
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.references import References
 from lambdas.effects.session import Session
-from lambdas.effects.settings import DetectSettings
+from lambdas.effects.settings import CommitSettings
 from lambdas.effects.state_log import StateLog
 from lambdas.effects.taken_records import TakenRecords
 from lambdas.formats.decode import AGGREGATED, Decoder, is_aggregate
@@ -21,7 +21,7 @@ from lambdas.model import Row
 from lambdas.streaming.shard import Outcome, Record, Shard
 
 logger = Logger()
-settings = DetectSettings.of_environment()
+settings = CommitSettings.of_environment()
 pipeline = settings.load_pipeline()
 decoder = Decoder(pipeline)
 references = References(pipeline, settings.reference_tables)

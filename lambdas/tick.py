@@ -11,14 +11,14 @@ from aws_lambda_powertools import Logger
 
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.session import Session
-from lambdas.effects.settings import TickSettings
+from lambdas.effects.settings import CommitSettings
 from lambdas.effects.state_log import StateLog
 from lambdas.effects.stream import Stream
 from lambdas.effects.taken_records import TakenRecords
 from lambdas.streaming.shard import Outcome, Shard
 
 logger = Logger()
-settings = TickSettings.of_environment()
+settings = CommitSettings.of_environment()
 pipeline = settings.load_pipeline()
 stream = Stream(settings.stream_name)
 log = StateLog(settings.state_bucket, pipeline.name)

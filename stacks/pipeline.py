@@ -220,11 +220,8 @@ class PipelineStack(cdk.Stack):
             timeout=cdk.Duration.minutes(2),
             memory=_state_memory(pipeline),
             **self._commit_environment(),
-            FRESHET_REFERENCE_TABLES=self._reference_names(*self.references),
         )
         self._grant_commit(handler.role)
-        for reference in self.references.values():
-            reference.grant_lookup(handler.role, "dynamodb:BatchGetItem")
         self.records = ShardReader(
             self,
             "DetectRecords",
@@ -244,7 +241,6 @@ class PipelineStack(cdk.Stack):
             timeout=cdk.Duration.seconds(55),  # over before the next one
             memory=_state_memory(pipeline),
             **self._commit_environment(),
-            FRESHET_STREAM_NAME=self.stream.stream.stream_name,
         )
         self._grant_commit(handler.role)
         self.stream.grant_read(
@@ -311,16 +307,22 @@ class PipelineStack(cdk.Stack):
             "FRESHET_STATE_BUCKET": self._lake.state.name,
             "FRESHET_RESULT_STREAMS": self._result_names(*SHARD_RESULTS),
             "FRESHET_CHANGES_QUEUE_URL": self.changes.queue.queue_url,
+            "FRESHET_STREAM_NAME": self.stream.stream.stream_name,
+            "FRESHET_REFERENCE_TABLES": self._reference_names(*self.references),
         }
 
     def _grant_commit(self, role: iam.Role) -> None:
-        """What committing to a shard's log and sending its outbox take."""
+        """What committing to a shard's log and sending its outbox take, and enriching events, which tick does
+        where it makes an entry of the log again that cannot be read.
+        """
         state = f"state/{self._pipeline.name}/"
         self._lake.state.grant(role, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", under=state)
         self._lake.state.grant_listing(role, under=state)
         self.changes.queue.grant(role, "sqs:SendMessage")
         for kind in SHARD_RESULTS:
             self._lake.deliveries[kind].grant_put(role)
+        for reference in self.references.values():
+            reference.grant_lookup(role, "dynamodb:BatchGetItem")
 
     def _result_names(self, *kinds: str) -> str:
         return self.to_json_string({kind: self._lake.deliveries[kind].name for kind in kinds})

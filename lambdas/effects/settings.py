@@ -94,22 +94,16 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class CommitSettings(Settings):
-    """What detect and tick need to commit and to send: the state log, the results, the incident changes."""
+    """What detect and tick need to commit and to send: the state log, the results, the incident changes; and
+    to read records, which is detect's daily work and tick's where a log is damaged.
+    """
 
     state_bucket: str = variable()
     result_streams: Mapping[str, str] = variable(texts)
     changes_queue_url: str = variable()
     second_stream: str = variable(default="")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectSettings(CommitSettings):
-    reference_tables: Mapping[str, str] = variable(texts, default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TickSettings(CommitSettings):
     stream_name: str = variable()
+    reference_tables: Mapping[str, str] = variable(texts, default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

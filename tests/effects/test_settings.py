@@ -4,18 +4,19 @@ from pathlib import Path
 import pytest
 
 from lambdas.columns import DeclarationError
-from lambdas.effects.settings import AlertSettings, DetectSettings, Settings, SettingsError, TransformSettings
+from lambdas.effects.settings import AlertSettings, CommitSettings, Settings, SettingsError, TransformSettings
 
 DETECT = {
     "FRESHET_PIPELINE": "temperature",
     "FRESHET_STATE_BUCKET": "state",
     "FRESHET_RESULT_STREAMS": '{"finding": "findings"}',
     "FRESHET_CHANGES_QUEUE_URL": "https://queue",
+    "FRESHET_STREAM_NAME": "stream",
 }
 
 
 def test_each_function_reads_what_it_needs_and_no_more() -> None:
-    detect = DetectSettings.of_environment(DETECT | {"FRESHET_TIME_ZONE": "Europe/Berlin", "HOME": "/"})
+    detect = CommitSettings.of_environment(DETECT | {"FRESHET_TIME_ZONE": "Europe/Berlin", "HOME": "/"})
     assert detect.result_streams == {"finding": "findings"}
     assert (detect.overrides, detect.reference_tables) == ({}, {})
     transform = TransformSettings.of_environment(
@@ -61,7 +62,7 @@ def test_the_operators_zone_is_utc_where_none_is_set() -> None:
 def test_a_variable_that_cannot_be_used_gets_a_sentence(name: str, value: str | None, sentence: str) -> None:
     given = {key: each for key, each in (DETECT | {name: value}).items() if each is not None}
     with pytest.raises(SettingsError) as refused:
-        DetectSettings.of_environment(given)
+        CommitSettings.of_environment(given)
     assert str(refused.value) == f"{sentence}; deploy the pipeline's stack again, which sets it."
 
 

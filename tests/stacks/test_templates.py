@@ -12,9 +12,8 @@ import pytest
 
 from lambdas.effects.settings import (
     AlertSettings,
-    DetectSettings,
+    CommitSettings,
     Settings,
-    TickSettings,
     TransformSettings,
 )
 from lambdas.tables import PROVENANCE, QUARANTINE, RESULT_TABLES
@@ -29,8 +28,8 @@ PIPELINES = discovery.discover()
 STACKS = {name: f"freshet-{name.replace('_', '-')}" for name in PIPELINES}
 HANDLERS: dict[str, type[Settings]] = {
     "alert": AlertSettings,
-    "detect": DetectSettings,
-    "tick": TickSettings,
+    "detect": CommitSettings,
+    "tick": CommitSettings,
     "transform": TransformSettings,
 }
 KEY = "<freshet-lake:ExportsOutputFnGetAttKey961B73FDArn5A860C43>"
@@ -503,7 +502,7 @@ def test_every_function_is_told_what_its_handler_reads(cdk_out: Path, entry_poin
 
 def test_results_and_references_are_named_by_kind_and_reference(cdk_out: Path) -> None:
     detect = only(cdk_out, "AWS::Lambda::Function", stack="freshet-heart-rate", starting="Detect")
-    environment = DetectSettings.of_environment(detect.properties["Environment"]["Variables"])
+    environment = CommitSettings.of_environment(detect.properties["Environment"]["Variables"])
     alert = only(cdk_out, "AWS::Lambda::Function", stack="freshet-heart-rate", starting="Alert")
     told = AlertSettings.of_environment(alert.properties["Environment"]["Variables"])
 

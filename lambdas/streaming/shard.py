@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, Protocol
 
-from lambdas.columns import lake_time
+from lambdas.columns import lake_time, to_millisecond
 from lambdas.detectors.detector import Detector
 from lambdas.incidents import RESOLVED
 from lambdas.lineage import Span, belongs
@@ -47,6 +48,13 @@ class Outcome:
     is_empty: bool = False
 
 
+class Onward(Protocol):
+    """What hands events on to the pipeline's second stream."""
+
+    def take(self, row: Row) -> None: ...
+    def items(self, commit: int, watermark: float | None, counts: Counter[str]) -> Iterable[Item]: ...
+
+
 class Shard:
     """The state of one shard. `process` and `advance` change it in place: discard it if their change is not
     saved.
@@ -63,6 +71,7 @@ class Shard:
         self.is_heir = False  # what it has inherited is not saved yet
         self._closed: list[Closed] = []
         self.taken = Taken()
+        self.onward: Onward | None = None
         self._pipeline = pipeline
         self._shard_id = shard_id
         self._lateness = pipeline.lateness.total_seconds()
@@ -77,7 +86,7 @@ class Shard:
         self._orphans: list[tuple[str, str, str, Episode]] = []
         self._before = self._clock()  # at the last change
         self._lanes = list(self._make_lanes())
-        self._prompt = [lane for lane in self._lanes if not lane.in_order]
+        self._prompt = by_key(lane for lane in self._lanes if not lane.in_order)
         self._patient = [lane for lane in self._lanes if lane.in_order]
         self._patient_labels = sorted({label for lane in self._patient for label in lane.labels})
 
@@ -103,11 +112,7 @@ class Shard:
             if record.sequence <= self.sequence:
                 self._counts["replayed"] += 1
                 continue
-            if record.rows:  # what cannot be read says nothing of time, and must not hold it up
-                self._arrived = max(record.arrival, self._arrived or record.arrival)
-            for row in record.rows:
-                self._take(row)
-            self._counts["unreadable"] += record.unreadable
+            self._take_in(record)
             self.sequence = record.sequence
         if self.sequence > before:
             first = next(record.sequence for record in records if record.sequence > before)
@@ -128,11 +133,7 @@ class Shard:
                 continue
             is_empty = False
             for record in run:
-                if record.rows:
-                    self._arrived = max(record.arrival, self._arrived or record.arrival)
-                for row in record.rows:
-                    self._take(row)
-                self._counts["unreadable"] += record.unreadable
+                self._take_in(record)
             self.sequence = max(self.sequence, run[-1].sequence)
             self.taken.add(run[0].sequence, run[-1].sequence)
         self._resolve_orphans()
@@ -219,10 +220,18 @@ class Shard:
             return None
         if self._orphans:
             return self._arrived
-        times = [time for time in (self._timers.first(), self._buffer.first_time()) if time is not None]
-        if not times or self._newest is None or self._arrived is None:
+        first = min(self._timers.first, self._buffer.first)
+        if first == math.inf or self._newest is None or self._arrived is None:
             return None
-        return self._arrived + max(0.0, min(times) + self._lateness - self._newest)
+        return self._arrived + max(0.0, first + self._lateness - self._newest)
+
+    def _take_in(self, record: Record) -> None:
+        if record.rows:  # what cannot be read says nothing of time, and must not hold it up
+            self._arrived = max(record.arrival, self._arrived or record.arrival)
+        for row in record.rows:
+            self._take(row)
+        if record.unreadable:
+            self._counts["unreadable"] += record.unreadable
 
     def _take(self, row: Row) -> None:
         if self._id_column and self._ids.is_repeat(str(row.values[self._id_column]), row.time):
@@ -243,8 +252,12 @@ class Shard:
         if self._newest is None or seen > self._newest:
             self._newest = seen
             self._move_to(seen - self._lateness)
-        for lane in self._prompt:
-            lane.observe(row)
+        if self.onward is not None:
+            self.onward.take(row)
+        for key_of, lanes in self._prompt:
+            key = key_of(row)
+            for lane in lanes:
+                lane.observe(key, row)
         if self._patient:
             values = {label: row.values.get(label) for label in self._patient_labels}
             self._buffer.add(Row(row.time, values, row.arrival, row.sequence, row.index))
@@ -267,23 +280,24 @@ class Shard:
         self._outbox.append(Item("late_event", f"{self._shard_id}:{row.sequence}:{row.index}", body))
 
     def _move_to(self, time: float) -> None:
-        watermark = round(time, 3)
+        watermark = to_millisecond(time)
         if self.watermark is None or watermark > self.watermark:
             self.watermark = watermark
-            self._settle(watermark)
+            if watermark >= self._timers.first or watermark >= self._buffer.first:
+                self._settle(watermark)
             self._ids.forget_until(watermark)
 
     def _settle(self, watermark: float) -> None:
         """Does what is due up to the watermark, in order of event time."""
         while True:
-            due, waiting = self._timers.first(), self._buffer.first_time()
-            if due is not None and due <= watermark and (waiting is None or due <= waiting):
+            due, waiting = self._timers.first, self._buffer.first
+            if due <= watermark and due <= waiting:
                 time, lane, key = self._timers.take()
                 self._lanes[lane].advance(key, time)
-            elif waiting is not None and waiting <= watermark:
+            elif waiting <= watermark:
                 row = self._buffer.take()
                 for lane_in_order in self._patient:
-                    lane_in_order.observe(row)
+                    lane_in_order.observe(lane_in_order.key_of(row), row)
             else:
                 return
 
@@ -291,6 +305,8 @@ class Shard:
         if self._ids.lost:
             self._counts["forgotten_ids"] += self._ids.lost
             self._ids.lost = 0
+        if self.onward is not None:
+            self._outbox += self.onward.items(self.sequence, self._before["watermark"], self._counts)
         is_empty, self.is_heir = is_empty and not self.is_heir, False
         self._closed = still_closed(self._closed, self.watermark)
         change = {
@@ -376,3 +392,9 @@ class Shard:
             self._counts["changes"] += 1
             self._outbox.append(Item("incident_change", change.change_id, change.to_row()))
         self._orphans.clear()
+
+
+def by_key(lanes: Iterable[Lane]) -> list[tuple[Callable[[Row], str | None], list[Lane]]]:
+    """Lanes in their order, those together that stand beside each other and have the same key."""
+    groups = [list(group) for _, group in groupby(lanes, key=lambda lane: lane.key_labels)]
+    return [(group[0].key_of, group) for group in groups]

@@ -7,9 +7,10 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from lambdas.columns import Aggregate, Value
+from lambdas.columns import Aggregate, Value, Values
 
 LARGEST = 1e150  # beyond it a sum of squares leaves the range of a double, so such a value is left out
 GAMMA = 1.01 / 0.99  # bucket growth of the quantile sketch: each bucket is within 1 % of its middle
@@ -19,9 +20,9 @@ SMALLEST = 1e-12
 
 
 class Running(Protocol):
-    """The aggregate of the values taken so far."""
+    """The aggregate of the values taken so far; what its `reader` gives of an event is one, or `None`."""
 
-    def take(self, value: Value) -> None: ...
+    def take(self, value: Any) -> None: ...
     def merge(self, other: Any) -> None: ...
     def result(self) -> float | int | None: ...
     def save(self) -> Any: ...
@@ -33,7 +34,7 @@ class Count:
     def __init__(self, events: int = 0) -> None:
         self.events = events
 
-    def take(self, value: Value) -> None:
+    def take(self, value: object) -> None:
         self.events += 1
 
     def merge(self, other: Count) -> None:
@@ -46,74 +47,99 @@ class Count:
         return [self.events]
 
 
-class Moments:
-    """Count, mean and squared deviations by Welford's method, with the sum and the extremes beside them.
+class Total:
+    __slots__ = ("taken", "total")
+
+    def __init__(self, taken: int = 0, total: float = 0.0) -> None:
+        self.taken = taken
+        self.total = total
+
+    def take(self, value: float) -> None:
+        self.taken += 1
+        self.total += value
+
+    def merge(self, other: Total) -> None:
+        self.taken += other.taken
+        self.total += other.total
+
+    def result(self) -> float | None:
+        return self.total if self.taken else None
+
+    def save(self) -> Any:
+        return [self.taken, self.total]
+
+
+class Mean(Total):
+    """Of a condition it is the share of the events that meet it."""
+
+    __slots__ = ()
+
+    def result(self) -> float | None:
+        return self.total / self.taken if self.taken else None
+
+
+class Low:
+    __slots__ = ("value",)
+
+    def __init__(self, value: float | None = None) -> None:
+        self.value = value
+
+    def take(self, value: float) -> None:
+        if self.value is None or value < self.value:
+            self.value = value
+
+    def merge(self, other: Low) -> None:
+        if other.value is not None:
+            self.take(other.value)
+
+    def result(self) -> float | None:
+        return self.value
+
+    def save(self) -> Any:
+        return [self.value]
+
+
+class High(Low):
+    __slots__ = ()
+
+    def take(self, value: float) -> None:
+        if self.value is None or value > self.value:
+            self.value = value
+
+
+class Spread:
+    """Count, mean and squared deviations by Welford's method.
 
     Source: B. P. Welford, "Note on a method for calculating corrected sums of squares and products",
     Technometrics 4 (1962) 419; merging after Chan, Golub and LeVeque (1979).
     """
 
-    __slots__ = ("function", "highest", "lowest", "mean", "squares", "taken", "total")
+    __slots__ = ("mean", "squares", "taken")
 
-    def __init__(
-        self,
-        function: str,
-        taken: int = 0,
-        total: float = 0.0,
-        mean: float = 0.0,
-        squares: float = 0.0,
-        lowest: float | None = None,
-        highest: float | None = None,
-    ) -> None:
-        self.function = function
+    def __init__(self, taken: int = 0, mean: float = 0.0, squares: float = 0.0) -> None:
         self.taken = taken
-        self.total = total
         self.mean = mean
         self.squares = squares
-        self.lowest = lowest
-        self.highest = highest
 
-    def take(self, value: Value) -> None:
-        if value is None or not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
-            return
+    def take(self, value: float) -> None:
         self.taken += 1
-        self.total += value
-        if self.function == "spread":
-            step = value - self.mean
-            self.mean += step / self.taken
-            self.squares += step * (value - self.mean)
-        elif self.function == "low":
-            self.lowest = value if self.lowest is None else min(self.lowest, value)
-        elif self.function == "high":
-            self.highest = value if self.highest is None else max(self.highest, value)
+        step = value - self.mean
+        self.mean += step / self.taken
+        self.squares += step * (value - self.mean)
 
-    def merge(self, other: Moments) -> None:
+    def merge(self, other: Spread) -> None:
         taken = self.taken + other.taken
-        if other.taken and self.function == "spread":
+        if other.taken:
             step = other.mean - self.mean
             self.squares += other.squares + step * step * self.taken * other.taken / taken
             self.mean += step * other.taken / taken
         self.taken = taken
-        self.total += other.total
-        self.lowest = min((each for each in (self.lowest, other.lowest) if each is not None), default=None)
-        self.highest = max((each for each in (self.highest, other.highest) if each is not None), default=None)
 
     def result(self) -> float | None:
-        if self.function == "spread":
-            return math.sqrt(self.squares / (self.taken - 1)) if self.taken > 1 else None
-        if not self.taken:
-            return None
-        results = {
-            "share": self.total / self.taken,
-            "total": self.total,
-            "mean": self.total / self.taken,
-            "low": self.lowest,
-            "high": self.highest,
-        }
-        return results[self.function]
+        return math.sqrt(self.squares / (self.taken - 1)) if self.taken > 1 else None
 
     def save(self) -> Any:
-        return [self.taken, self.total, self.mean, self.squares, self.lowest, self.highest]
+        return [self.taken, self.mean, self.squares]
 
 
 class Distinct:
@@ -128,7 +154,7 @@ class Distinct:
     def take(self, value: Value) -> None:
         if isinstance(value, str) and len(value) > 18:
             value = "~" + hashlib.blake2b(value.encode(), digest_size=8).hexdigest()
-        if value is not None and len(self.values) < self.most:
+        if len(self.values) < self.most:
             self.values[value] = None
 
     def merge(self, other: Distinct) -> None:
@@ -156,9 +182,7 @@ class Sketch:
         self.fraction = fraction
         self.buckets: dict[int, int] = dict(buckets)
 
-    def take(self, value: Value) -> None:
-        if value is None or not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
-            return
+    def take(self, value: float) -> None:
         self._add(bucket_of(value), 1)
 
     def merge(self, other: Sketch) -> None:
@@ -198,13 +222,39 @@ def middle_of(bucket: int) -> float:
     return math.copysign(SMALLEST * 2 * GAMMA ** (abs(bucket) - 1) / (GAMMA + 1), bucket)
 
 
+PLAIN: dict[str, Callable[..., Running]] = {
+    "count": Count,
+    "total": Total,
+    "mean": Mean,
+    "share": Mean,
+    "low": Low,
+    "high": High,
+    "spread": Spread,
+}
+
+
 def running(aggregate: Aggregate, distinct_cap: int, saved: Any = None) -> Running:
     """A running aggregate, begun anew or as it was saved."""
-    if aggregate.function == "count":
-        return Count(*(saved or ()))
     if aggregate.function == "distinct":
         return Distinct(distinct_cap, saved or ())
     if aggregate.function == "quantile":
         assert aggregate.fraction is not None  # quantile() gives one
         return Sketch(aggregate.fraction, saved or ())
-    return Moments(aggregate.function, *(saved or ()))
+    return PLAIN[aggregate.function](*(saved or ()))
+
+
+def reader(aggregate: Aggregate) -> Callable[[Values], Value]:
+    """A function from an event's values to what the aggregate takes of it, `None` where that is nothing."""
+    if aggregate.that is not None:
+        return aggregate.that.compile()
+    if aggregate.of is None:
+        return lambda _: True
+    label = aggregate.of.label
+    if aggregate.function == "distinct":
+        return lambda values: values.get(label)
+
+    def read_number(values: Values) -> Value:
+        value: Any = values.get(label)  # a number: no other column can be declared here
+        return value if value is not None and -LARGEST < value < LARGEST else None
+
+    return read_number

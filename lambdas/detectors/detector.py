@@ -46,6 +46,9 @@ class Detector(Generic[State]):
     time from events, change nothing but the state, and give the same for the same events however these are
     cut into batches. With `in_order` the shard hands events over sorted by time, once the watermark has
     passed them.
+
+    `observe` returns what it says; or `None` for nothing, where besides the state is as blank as it was and
+    `due` no earlier: then the shard need not ask for either, which is most of what an event costs.
     """
 
     name: str
@@ -89,7 +92,7 @@ class Detector(Generic[State]):
     def begin(self) -> State:
         raise TypeError(f"{type(self).__name__} has no state; a detector says begin().")
 
-    def observe(self, state: State, row: Row) -> Iterable[Said]:
+    def observe(self, state: State, row: Row) -> Iterable[Said] | None:
         raise TypeError(f"{type(self).__name__} observes nothing; a detector says observe().")
 
     def advance(self, state: State, now: float) -> Iterable[Said]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -140,24 +140,29 @@ class Sequence(Detector[list[Attempt]]):
         state[:] = [attempt for attempt in state if now - attempt.began <= seconds_of(self.within)]
         yield from ()
 
-    def observe(self, state: list[Attempt], row: Row) -> Iterator[Finding]:
+    def observe(self, state: list[Attempt], row: Row) -> Iterable[Finding] | None:
         if self._where is not None and not self._where(row.values):
-            return
+            return None
         met = [test(row.values) is True for test in self._tests]
-        young = [attempt for attempt in state if row.time - attempt.began <= seconds_of(self.within)]
+        if not state and not met[0]:
+            return None
+        within = seconds_of(self.within)
+        young = [attempt for attempt in state if row.time - attempt.began <= within]
         alive = [attempt for attempt in [*young, Attempt(row.time)] if self._goes_on(attempt, met)]
         whole = next((attempt for attempt in alive if attempt.step == len(self.steps)), None)
         state[:] = [] if whole else alive[-self._most :]
-        if whole:
-            took = row.time - whole.began
-            yield Finding(
-                time=row.time,
-                since=whole.began,
-                score=1.0,
-                direction="seen",
-                sentence=f"{self._words()}, within {span_words(max(1, round(took)))}.",
-                shown=self.shown(row.values),
-            )
+        return () if whole is None else (self._finding(whole, row),)
+
+    def _finding(self, whole: Attempt, row: Row) -> Finding:
+        took = row.time - whole.began
+        return Finding(
+            time=row.time,
+            since=whole.began,
+            score=1.0,
+            direction="seen",
+            sentence=f"{self._words()}, within {span_words(max(1, round(took)))}.",
+            shown=self.shown(row.values),
+        )
 
     def _goes_on(self, attempt: Attempt, met: list[bool]) -> bool:
         step = self.steps[attempt.step]

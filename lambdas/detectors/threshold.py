@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -80,21 +80,28 @@ class Threshold(Detector[Run]):
     def restore(self, saved: Any) -> Run:
         return Run(*saved)
 
-    def observe(self, state: Run, row: Row) -> Iterator[Finding | Clear]:
+    def observe(self, state: Run, row: Row) -> Iterable[Finding | Clear] | None:
         met = self._test(row.values)
         if met:
-            if self.in_order:
-                state.length += 1
-                state.since = row.time if state.since is None else state.since
-                if state.length < self.times or row.time - state.since < seconds_of(self.lasting):
-                    return
-            state.hot = row.time if state.hot is None else max(state.hot, row.time)
-            yield self._finding(state, row)
-        elif met is False:
-            state.length, state.since = 0, None
-            if state.hot is not None and row.time > state.hot and self._is_clear(row):
-                state.hot = None
-                yield Clear(row.time)
+            return self._met(state, row)
+        if met is False and not self.is_blank(state):
+            return self._not_met(state, row)
+        return None
+
+    def _met(self, state: Run, row: Row) -> Iterator[Finding]:
+        if self.in_order:
+            state.length += 1
+            state.since = row.time if state.since is None else state.since
+            if state.length < self.times or row.time - state.since < seconds_of(self.lasting):
+                return
+        state.hot = row.time if state.hot is None else max(state.hot, row.time)
+        yield self._finding(state, row)
+
+    def _not_met(self, state: Run, row: Row) -> Iterator[Clear]:
+        state.length, state.since = 0, None
+        if state.hot is not None and row.time > state.hot and self._is_clear(row):
+            state.hot = None
+            yield Clear(row.time)
 
     def _is_clear(self, row: Row) -> bool:
         return self._clear_test is None or self._clear_test(row.values) is True

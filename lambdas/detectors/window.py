@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from lambdas.columns import Aggregate, Predicate, Test, Value, Values, number
-from lambdas.detectors.aggregates import MOST_BUCKETS, Running, running
+from lambdas.detectors.aggregates import MOST_BUCKETS, Running, reader, running
 from lambdas.detectors.detector import (
     SHOWN_CHARACTERS,
     Detector,
@@ -25,10 +25,13 @@ from lambdas.model import Clear, Contribution, Finding, Row, Said, WindowResult,
 
 @dataclass(slots=True)
 class Pane:
-    """The aggregates of one stretch of time: `since` and, for a session, `last` (event time, ms)."""
+    """The aggregates of one stretch of time: `since` and, for a session, `last` (event time, ms). An event
+    from `since` up to `until` changes nothing but the aggregates.
+    """
 
     since: int
     last: int
+    until: int
     aggregates: list[Running]
 
 
@@ -39,6 +42,7 @@ class Panes:
     open: dict[int, Pane] = field(default_factory=dict)
     following: int | None = None
     shown: dict[str, Value] = field(default_factory=dict)  # of the newest event, by column
+    latest: Pane | None = None  # the pane of the last event, while it is open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +181,7 @@ class Window(Detector[Panes]):
         aggregates = [
             running(each, self.distinct_cap, old) for each, old in zip(self.aggregates, kept, strict=True)
         ]
-        return Pane(since, last, aggregates)
+        return Pane(since, last, last if self.gap_ms else since + self.every_ms, aggregates)
 
     def due(self, state: Panes) -> float | None:
         if not state.open:
@@ -186,15 +190,21 @@ class Window(Detector[Panes]):
             return min(pane.last for pane in state.open.values()) / 1000 + seconds_of(self.gap)
         return ((state.following or 0) + self.span_ms) / 1000
 
-    def observe(self, state: Panes, row: Row) -> Iterator[Said]:
-        if self._where is None or self._where(row.values):
-            at = round(row.time * 1000)
-            pane = self._session(state, at) if self.gap_ms else self._tumbling(state, at)
-            for read, aggregate in zip(self._readers, pane.aggregates, strict=True):
-                aggregate.take(read(row.values))
-            if self.show:
-                state.shown = {column.label: briefly(row.values.get(column.label)) for column in self.show}
-        yield from ()
+    def observe(self, state: Panes, row: Row) -> Iterable[Said] | None:
+        if self._where is not None and not self._where(row.values):
+            return None
+        at = round(row.time * 1000)
+        pane = state.latest
+        is_known = pane is not None and pane.since <= at < pane.until
+        if pane is None or not is_known:
+            pane = state.latest = self._session(state, at) if self.gap_ms else self._tumbling(state, at)
+        for read, aggregate in zip(self._readers, pane.aggregates, strict=True):
+            value = read(row.values)
+            if value is not None:
+                aggregate.take(value)
+        if self.show:
+            state.shown = {column.label: briefly(row.values.get(column.label)) for column in self.show}
+        return None if is_known else ()
 
     def _tumbling(self, state: Panes, at: int) -> Pane:
         since = at - at % self.every_ms
@@ -219,11 +229,13 @@ class Window(Detector[Panes]):
             for mine, other in zip(whole.aggregates, pane.aggregates, strict=True):
                 mine.merge(other)
         whole.since, whole.last = min(whole.since, at), max(whole.last, at)
+        whole.until = whole.last
         state.open[whole.since] = whole
         return whole
 
     def advance(self, state: Panes, now: float) -> Iterator[Said]:
         clock = round(now * 1000)
+        state.latest = None
         while (due := self.due(state)) is not None and round(due * 1000) <= clock:
             if self.gap_ms:
                 first = min(state.open.values(), key=lambda pane: (pane.last, pane.since))
@@ -290,13 +302,3 @@ class Window(Detector[Panes]):
             sentence=f"{leaf.left.words} is {number(observed, unit)} {over}; expected {expected}.",
             shown=shown,
         )
-
-
-def reader(aggregate: Aggregate) -> Callable[[Values], Value]:
-    """A function from an event's values to what the aggregate takes of it."""
-    if aggregate.that is not None:
-        return aggregate.that.compile()
-    if aggregate.of is None:
-        return lambda _: None
-    label = aggregate.of.label
-    return lambda values: values.get(label)

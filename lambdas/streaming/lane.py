@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -37,32 +38,35 @@ class Item:
 
 
 class Timers:
-    """Deadlines of all lanes in one order: event time, then lane, then key."""
+    """Deadlines of all lanes by event time, then lane, then key; `first` is the time of the first one."""
 
     def __init__(self) -> None:
+        self.first = math.inf
         self._heap: list[tuple[float, int, str]] = []
 
     def add(self, due: float, lane: int, key: str) -> None:
         heapq.heappush(self._heap, (due, lane, key))
-
-    def first(self) -> float | None:
-        return self._heap[0][0] if self._heap else None
+        self.first = self._heap[0][0]
 
     def take(self) -> tuple[float, int, str]:
-        return heapq.heappop(self._heap)
+        taken = heapq.heappop(self._heap)
+        self.first = self._heap[0][0] if self._heap else math.inf
+        return taken
 
 
 class Cell:
-    """One key: its state, its open incidents by direction, and the earliest deadline that stands in the
-    timers.
+    """One key: its state, its open incidents by direction, the earliest deadline that stands in the timers,
+    and when it was last seen.
     """
 
-    __slots__ = ("episodes", "scheduled", "state")
+    __slots__ = ("episodes", "key", "scheduled", "state", "turn")
 
-    def __init__(self, state: Any) -> None:
+    def __init__(self, key: str, state: Any) -> None:
+        self.key = key
         self.state = state
         self.episodes: dict[str, Episode] = {}
         self.scheduled: float | None = None
+        self.turn = 0  # of its lane, which counts what it sees; 0: before the lane began to count
 
 
 class Lane:
@@ -94,27 +98,53 @@ class Lane:
         self._counts = counts
         keys = key_columns(pipeline.event, detector)
         self.labels = {column.label for column in (*keys, *detector.reads())}
+        self.key_labels = tuple(column.label for column in keys)
         self._key_of = key_reader(keys)
         self._settle = detector.settle.total_seconds()
         self._quiet = detector.patience.total_seconds()
+        # The least recently seen first, but for those in `_stirred`, which were seen since that was last so.
         self._cells: OrderedDict[str, Cell] = OrderedDict()
-        self._touched: set[str] = set()
+        self._stirred: list[Cell] = []
+        self._ordered_at = 0
+        self._turn = 0
+        self._touched: dict[str, None] = {}  # keys, beside those in `_stirred`
+        self._blank = Cell("", detector.begin())  # of every key that has no state
 
-    def observe(self, row: Row) -> None:
-        key = self._key_of(row.values)
+    def observe(self, key: str | None, row: Row) -> None:
+        """Takes a row whose key is `key_of` it."""
         if key is None:
             self._counts["keyless"] += 1
             return
-        key = bounded(key)
-        cell = self._cells.get(key)
-        if cell is None:
-            cell = Cell(self.detector.begin())
+        known = self._cells.get(key)
+        cell = self._blank if known is None else known
         try:
-            for said in self.detector.observe(cell.state, row):
+            heard = self.detector.observe(cell.state, row)
+            if heard is None:
+                if known is not None:
+                    self._stir(known)
+                return
+            if known is None:
+                cell.key, self._blank = key, Cell("", self.detector.begin())
+            for said in heard:
                 self._hear(key, cell, said, f"{row.sequence}.{row.index}")
         except Exception as error:  # a user's own detector may raise anything; the others must go on
             self._fault(cell, error)
         self._keep(key, cell)
+
+    def _stir(self, cell: Cell) -> None:
+        """The cell was seen: it is to be saved, and leaves after all others."""
+        if cell.turn <= self._ordered_at:
+            self._stirred.append(cell)
+        self._turn += 1
+        cell.turn = self._turn
+
+    def _put_in_order(self) -> None:
+        for cell in sorted(self._stirred, key=turn_of):
+            if self._cells.get(cell.key) is cell:
+                self._cells.move_to_end(cell.key)
+            self._touched[cell.key] = None
+        self._stirred.clear()
+        self._ordered_at = self._turn
 
     def key_of(self, row: Row) -> str | None:
         key = self._key_of(row.values)
@@ -154,15 +184,12 @@ class Lane:
         if not cell.episodes and self._is_blank(cell):
             if known:
                 del self._cells[key]
-                self._touched.add(key)
+                self._touched[key] = None
             return
-        if known:
-            self._cells.move_to_end(key)
-        else:
-            self._cells[key] = cell
-        self._touched.add(key)
+        self._cells[key] = cell
+        self._stir(cell)
         self._schedule(key, cell)
-        if len(self._cells) > self.detector.max_keys:
+        if not known and len(self._cells) > self.detector.max_keys:
             self._evict()
 
     def _due(self, cell: Cell) -> float | None:
@@ -189,8 +216,9 @@ class Lane:
             self._timers.add(due, self._index, key)
 
     def _evict(self) -> None:
+        self._put_in_order()
         key, cell = self._cells.popitem(last=False)
-        self._touched.add(key)
+        self._touched[key] = None
         self._counts["evicted"] += 1
         for way, episode in cell.episodes.items():
             self._resolve(key, way, episode, episode.heard_until, "lost sight")
@@ -289,25 +317,21 @@ class Lane:
     @property
     def is_touched(self) -> bool:
         """Whether there is anything to save since the last change."""
-        return bool(self._touched)
+        return bool(self._touched or self._stirred)
 
     def change(self) -> dict[str, Any]:
         """The keys touched since the last change, the least recently touched first; `None` for a key that has
         gone.
         """
-        living = sum(key in self._cells for key in self._touched)
-        order: list[str] = []
-        for key in reversed(self._cells):
-            if len(order) == living:
-                break
-            if key in self._touched:
-                order.append(key)
+        self._put_in_order()
         # Not as a difference of sets: that would walk all keys of the shard.
         gone: dict[str, Any] = dict.fromkeys(sorted(key for key in self._touched if key not in self._cells))
+        living = sorted((self._cells[key] for key in self._touched if key not in gone), key=turn_of)
         self._touched.clear()
-        return gone | {key: self._saved(self._cells[key]) for key in reversed(order)}
+        return gone | {cell.key: self._saved(cell) for cell in living}
 
     def snapshot(self) -> dict[str, Any]:
+        self._put_in_order()
         return {key: self._saved(cell) for key, cell in self._cells.items()}
 
     def _saved(self, cell: Cell) -> list[Any]:
@@ -327,7 +351,8 @@ class Lane:
             if kept is None:
                 continue
             state, episodes = kept
-            cell = Cell(self._restored(state) if fingerprint == self.fingerprint else self.detector.begin())
+            restored = self._restored(state) if fingerprint == self.fingerprint else self.detector.begin()
+            cell = Cell(key, restored)
             cell.episodes = {way: Episode.restore(each) for way, each in episodes.items()}
             self._cells[key] = cell
 
@@ -348,9 +373,9 @@ class Lane:
         for key, cell in left._cells.items():
             if not is_mine(key):
                 continue
-            cell.scheduled = None
+            cell.scheduled, cell.turn = None, 0
             mine = self._cells.setdefault(key, cell)
-            self._touched.add(key)
+            self._touched[key] = None
             for way, episode in cell.episodes.items() if mine is not cell else ():
                 if mine.episodes.setdefault(way, episode) is not episode:
                     self._resolve(key, way, episode, episode.heard_until, "lost sight")
@@ -365,6 +390,10 @@ class Lane:
                 del self._cells[key]
             else:
                 self._schedule(key, cell)
+
+
+def turn_of(cell: Cell) -> int:
+    return cell.turn
 
 
 def orphans(saved: dict[str, Any]) -> Iterator[tuple[str, str, Episode]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,9 +15,12 @@ MOST_CHARACTERS = 256
 
 
 class ReorderBuffer:
-    """Rows by time, then by their place in the stream, until the watermark has passed them."""
+    """Rows by time, then by their place in the stream, until the watermark has passed them; `first` is the
+    first one's time.
+    """
 
     def __init__(self) -> None:
+        self.first = math.inf
         self._heap: list[tuple[float, int, int, int, Row]] = []
         self._turn = itertools.count()  # two shards may have numbered rows of one time alike
         self._added: list[Row] = []
@@ -27,6 +31,7 @@ class ReorderBuffer:
 
     def _push(self, row: Row) -> None:
         heapq.heappush(self._heap, (row.time, row.sequence, row.index, next(self._turn), row))
+        self.first = self._heap[0][0]
 
     def inherit(self, left: ReorderBuffer, is_mine: Callable[[Row], bool]) -> None:
         for *_, row in left._heap:
@@ -36,11 +41,10 @@ class ReorderBuffer:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def first_time(self) -> float | None:
-        return self._heap[0][0] if self._heap else None
-
     def take(self) -> Row:
-        return heapq.heappop(self._heap)[-1]
+        *_, row = heapq.heappop(self._heap)
+        self.first = self._heap[0][0] if self._heap else math.inf
+        return row
 
     def change(self, watermark: float) -> list[Any]:
         """The rows added since the last change that are still waiting, as plain data."""
@@ -56,8 +60,8 @@ class ReorderBuffer:
 
     def forget_until(self, watermark: float) -> None:
         """Drops what had been released by the time that the watermark came here."""
-        while self._heap and self._heap[0][0] <= watermark:
-            heapq.heappop(self._heap)
+        while self.first <= watermark:
+            self.take()
 
 
 def plain(row: Row) -> list[Any]:
@@ -88,7 +92,8 @@ class Ids:
             return True
         self._remember(id, time)
         self._added.append((id, time))
-        self._prune()
+        if time < self._oldest or len(self._known) > self._most:
+            self._prune()
         return False
 
     def _remember(self, id: str, time: float) -> None:
@@ -97,7 +102,8 @@ class Ids:
 
     def forget_until(self, watermark: float) -> None:
         self._oldest = watermark - self._span
-        self._prune()
+        if self._heap and self._heap[0][0] < self._oldest:
+            self._prune()
 
     def _prune(self) -> None:
         while self._heap and (self._heap[0][0] < self._oldest or len(self._known) > self._most):

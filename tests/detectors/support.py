@@ -44,7 +44,7 @@ def hear(detector: Detector[Any], given: Iterable[Row], until: float | None = No
     for row in given:
         while (due := detector.due(state)) is not None and due <= row.time:
             said += detector.advance(state, due)
-        said += detector.observe(state, row)
+        said += detector.observe(state, row) or ()
     while until is not None and (due := detector.due(state)) is not None and due <= until:
         said += detector.advance(state, due)
     return said

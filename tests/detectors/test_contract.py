@@ -105,13 +105,13 @@ def test_saved_and_restored_anywhere_is_never_stopped_to_the_bit(
             state = detector.restore(json.loads(json.dumps(detector.save(state), allow_nan=False)))
         while (due := detector.due(state)) is not None and due <= row.time:
             said += detector.advance(state, due)
-        said += detector.observe(state, row)
+        said += detector.observe(state, row) or ()
     whole = detector.begin()
     expected = list[Said]()
     for row in stream:
         while (due := detector.due(whole)) is not None and due <= row.time:
             expected += detector.advance(whole, due)
-        expected += detector.observe(whole, row)
+        expected += detector.observe(whole, row) or ()
 
     assert said == expected
     assert detector.save(state) == detector.save(whole)
@@ -125,7 +125,7 @@ def test_state_stays_within_its_declared_bytes(detector: Detector[Any], stream: 
     for row in stream:
         while (due := detector.due(state)) is not None and due <= row.time:
             list(detector.advance(state, due))
-        list(detector.observe(state, row))
+        list(detector.observe(state, row) or ())
         assert len(json.dumps(detector.save(state), separators=(",", ":"))) <= detector.bytes_per_key
 
 

@@ -266,18 +266,23 @@ class Shard:
 
     def _late(self, row: Row, watermark: float | None) -> None:
         self._counts["late"] += 1
+        shard_id, sequence = self._origin(row)
         key = row.values.get(self._pipeline.event.key.name)
         body = {
             "pipeline": self._pipeline.name,
             "key": None if key is None or self._pipeline.event.key.private else str(key),
             "event_time": lake_time(row.time),
             "watermark": None if watermark is None else lake_time(watermark),
-            "shard_id": self._shard_id,
-            "sequence_number": str(row.sequence),
+            "shard_id": shard_id,
+            "sequence_number": str(sequence),
             "record_index": row.index,
             "arrived_at": lake_time(row.arrival),
         }
-        self._outbox.append(Item("late_event", f"{self._shard_id}:{row.sequence}:{row.index}", body))
+        self._outbox.append(Item("late_event", f"{shard_id}:{sequence}:{row.index}", body))
+
+    def _origin(self, row: Row) -> tuple[str, int]:
+        """The shard and the number under which an event is in the pipeline's table."""
+        return self._shard_id, row.sequence
 
     def _move_to(self, time: float) -> None:
         watermark = to_millisecond(time)

@@ -1,0 +1,362 @@
+"""Re-keying: what detectors need that are keyed otherwise than the stream is partitioned.
+
+A shard of the first stream hands its events on, slim, to the pipeline's second stream, which is partitioned
+by the key of those detectors. There a shard detects as one of the first would that had all events.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from lambdas.columns import Column
+from lambdas.lineage import Span
+from lambdas.model import Detector, Pipeline, Row, key_columns, key_reader
+from lambdas.streaming.lane import Item
+from lambdas.streaming.reorder import bounded
+from lambdas.streaming.shard import Outcome, Record, Shard
+from lambdas.streaming.taken import Range
+
+PREFIX = "rekeyed/"  # before the name of a second stream's shard, in the log and in ids
+ITEM = "rekeyed"
+MOST_EVENTS = 500  # of one key in a record
+# A commit's events are all in the second stream before the next commit is made, so what comes again is of the
+# newest commit; the one before it is kept for a put that was on its way for long.
+COMMITS_KEPT = 2
+UNHEARD = ""  # the shards that no mark has named yet: nothing can be said of their time
+SHARD_BITS, SEQUENCE_BITS = 32, 192
+
+
+def name_of(columns: Sequence[Column]) -> str:
+    """A key's columns as one word. Composite keys join by a dot, which no column's name has."""
+    return ".".join(column.name for column in columns)
+
+
+def shard_names(pipeline: Pipeline, shard_id: str) -> list[str]:
+    """The states that a shard of the second stream has: one for each key that detectors are re-keyed by."""
+    return [f"{PREFIX}{name_of(columns)}/{shard_id}" for columns in pipeline.rekeyed]
+
+
+def begin(pipeline: Pipeline, shard_id: str) -> Shard:
+    """A blank shard of the first stream, or of the second where its name says so."""
+    if shard_id.startswith(PREFIX):
+        name = shard_id.split("/")[1]
+        columns = next(one for one in pipeline.rekeyed if name_of(one) == name)
+        return SecondShard(pipeline, columns, shard_id)
+    if not pipeline.rekeyed:
+        return Shard(pipeline, shard_id)
+    shard = Shard(only(pipeline, [one for one in pipeline.detectors if not one.rekey]), shard_id)
+    shard.onward = Onward(pipeline, shard_id)
+    return shard
+
+
+def only(pipeline: Pipeline, detectors: Sequence[Detector]) -> Pipeline:
+    return replace(pipeline, detectors=tuple(detectors))
+
+
+class Onward:
+    """What a shard of the first stream hands on: of each event that is on time and new the columns that
+    re-keyed detectors read, by key. Those of references are in it, so nothing is looked up again.
+    """
+
+    def __init__(self, pipeline: Pipeline, shard_id: str) -> None:
+        self._shard_id = shard_id
+        self._keys = [
+            (name_of(columns), key_reader(columns), labels_of(pipeline, detectors), len(detectors))
+            for columns, detectors in pipeline.rekeyed.items()
+        ]
+        self._waiting: dict[tuple[str, str], tuple[list[str], list[list[Any]]]] = {}
+        self._keyless = 0
+
+    def take(self, row: Row) -> None:
+        values = row.values
+        for name, key_of, labels, detectors in self._keys:
+            key = key_of(values)
+            if key is None:
+                self._keyless += detectors
+                continue
+            event = [row.time, row.arrival, str(row.sequence), row.index, *map(values.get, labels)]
+            self._waiting.setdefault((name, bounded(key)), (labels, []))[1].append(event)
+
+    def items(self, commit: int, watermark: float | None, counts: Counter[str]) -> Iterator[Item]:
+        """What a commit owes the second stream; `watermark` is the shard's as it was before that commit."""
+        counts["keyless"] += self._keyless
+        self._keyless = 0
+        for (name, key), (labels, events) in self._waiting.items():
+            for first in range(0, len(events), MOST_EVENTS):
+                part = events[first : first + MOST_EVENTS]
+                body = {
+                    "partition_key": key or "-",  # Kinesis takes no empty one
+                    "key": name,
+                    "shard": self._shard_id,
+                    "commit": str(commit),
+                    "watermark": watermark,
+                    "columns": labels,
+                    "events": part,
+                }
+                yield Item(ITEM, f"{name}:{self._shard_id}:{part[0][2]}:{part[0][3]}", body)
+        self._waiting.clear()
+
+
+def labels_of(pipeline: Pipeline, detectors: Iterable[Detector]) -> list[str]:
+    """The columns that detectors read, their keys' among them."""
+    return sorted(
+        {
+            column.label
+            for detector in detectors
+            for column in (*key_columns(pipeline.event, detector), *detector.reads())
+        }
+    )
+
+
+class Newest(Protocol):
+    """What the log's newest entry says of a shard."""
+
+    @property
+    def is_settled(self) -> bool: ...
+    @property
+    def newest(self) -> float | None: ...
+    @property
+    def arrived(self) -> float | None: ...
+    @property
+    def watermark(self) -> float | None: ...
+
+
+def reach(newest: Newest, *, is_idle: bool, now: float, lateness: float) -> float | None:
+    """The event time (s) before which nothing more comes from a shard of the first stream; `None`: not known.
+
+    All of it is in the second stream already, so a mark that is put there now comes after it.
+    """
+    if not newest.is_settled:
+        return None
+    if is_idle and newest.newest is not None and newest.arrived is not None:
+        passed = newest.newest + max(0.0, now - newest.arrived) - lateness
+        return passed if newest.watermark is None else max(passed, newest.watermark)
+    return newest.watermark
+
+
+def mark(now: float, reaches: Mapping[str, float | None]) -> dict[str, Any]:
+    """What a tick at `now` tells a shard of the second stream: how far each of the first has come."""
+    return {"at": now, "reaches": dict(reaches)}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    at: float
+    reaches: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Slim:
+    """Where a record's events are from: by which key they come, from which shard and which commit of it, and
+    which of the commit's records it is. `watermark` is the shard's before that commit.
+    """
+
+    key: str
+    shard: str
+    commit: int
+    id: str
+    watermark: float | None
+
+
+@dataclass(slots=True)
+class Rekeyed(Record):
+    """One record of the second stream; `said` is none where it could not be read."""
+
+    said: Slim | Mark | None = None
+
+
+def read_record(sequence: int, arrival: float, document: Any) -> Rekeyed:
+    """A record of the second stream from the JSON that it holds."""
+    try:
+        if "reaches" in document:
+            reaches = {str(shard): reach for shard, reach in document["reaches"].items()}
+            return Rekeyed(sequence, arrival, [], said=Mark(float(document["at"]), reaches))
+        shard, columns, events = document["shard"], document["columns"], document["events"]
+        rows = [
+            Row(
+                time,
+                dict(zip(columns, values, strict=True)),
+                arrived,
+                place(shard, arrived, int(number)),
+                index,
+            )
+            for time, arrived, number, index, *values in events
+        ]
+        id = f"{events[0][2]}:{events[0][3]}"
+        slim = Slim(document["key"], shard, int(document["commit"]), id, document["watermark"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # somebody else's record
+        return Rekeyed(sequence, arrival, [], unreadable=1)
+    return Rekeyed(sequence, arrival, rows, said=slim)
+
+
+def place(shard_id: str, arrival: float, sequence: int) -> int:
+    """An event's place among those of all shards, as if all came through one: by arrival, then number."""
+    number = shard_id.rpartition("-")[2]
+    shard: int = int(number) if number.isdecimal() else zlib.crc32(shard_id.encode())
+    return ((round(arrival * 1000) << SEQUENCE_BITS | sequence) << SHARD_BITS) | shard % (1 << SHARD_BITS)
+
+
+def number_at(place: int) -> int:
+    """
+    >>> number_at(place("shardId-000000000007", 1_769_860_800.5, 4959033827149025660855969253836157109592))
+    4959033827149025660855969253836157109592
+    """
+    return place >> SHARD_BITS & ((1 << SEQUENCE_BITS) - 1)
+
+
+@dataclass(slots=True)
+class Source:
+    """A shard of the first stream as one of the second knows it: the event time before which nothing more
+    comes from it (`None`: not known), its newest event's arrival (s), and the records of its newest commits.
+    """
+
+    reach: float | None = None
+    arrived: float = 0.0
+    commits: dict[int, set[str]] = field(default_factory=dict)
+    added: list[tuple[int, str]] = field(default_factory=list)
+
+    def reaches(self, time: float | None) -> None:
+        if time is not None and (self.reach is None or time > self.reach):
+            self.reach = time
+
+    def is_repeat(self, commit: int, id: str, *, is_redriven: bool) -> bool:
+        """Whether a record came before. What is redriven may be of any commit, and comes but once."""
+        if id in self.commits.get(commit, ()):
+            return True
+        if len(self.commits) == COMMITS_KEPT and commit < min(self.commits):
+            return not is_redriven
+        self._remember(commit, id)
+        self.added.append((commit, id))
+        return False
+
+    def _remember(self, commit: int, id: str) -> None:
+        self.commits.setdefault(commit, set()).add(id)
+        if len(self.commits) > COMMITS_KEPT:
+            del self.commits[min(self.commits)]
+
+    def join(self, other: Source) -> None:
+        """Takes over what another shard of the second stream knew of the same shard."""
+        self.reaches(other.reach)
+        self.arrived = max(self.arrived, other.arrived)
+        for commit in sorted(other.commits):
+            for id in sorted(other.commits[commit]):
+                self.is_repeat(commit, id, is_redriven=False)
+
+    def change(self) -> list[Any]:
+        """What was added since the last change, as plain data."""
+        added, self.added = self.added, []
+        # Of Kinesis a number has 184 bits, more than JSON readers keep.
+        return [self.reach, self.arrived, [[str(commit), id] for commit, id in added]]
+
+    def save(self) -> list[Any]:
+        known = [[str(commit), id] for commit in sorted(self.commits) for id in sorted(self.commits[commit])]
+        return [self.reach, self.arrived, known]
+
+    def restore(self, saved: list[Any]) -> None:
+        self.reach, self.arrived, added = saved
+        for commit, id in added:
+            self._remember(int(commit), id)
+
+
+class SecondShard(Shard):
+    """The state of one shard of the second stream, for the detectors of one key.
+
+    Its watermark is the least that shards of the first stream have come to, so what one of them has yet to
+    hand on is not late here. One that lags more than `skew` behind another is not waited for: what it hands
+    on then is listed as late. Until a mark has named all of them, only `skew` moves it.
+    """
+
+    def __init__(self, pipeline: Pipeline, columns: tuple[Column, ...], shard_id: str) -> None:
+        super().__init__(only(pipeline, pipeline.rekeyed[columns]), shard_id)
+        self._name = name_of(columns)
+        self._id_column = None  # repeats were dropped before
+        self._skew = pipeline.skew.total_seconds()
+        self._sources: dict[str, Source] = {UNHEARD: Source()}
+        self._heard: set[str] = set()  # since the last change
+        self._is_redriving = False
+        self._source = ""  # the shard that the rows at hand are from
+
+    def redrive(self, records: Sequence[Record], taken_before: Iterable[Range]) -> Outcome:
+        self._is_redriving = True
+        outcome = super().redrive(records, taken_before)
+        self._is_redriving = False
+        return outcome
+
+    def inherit(self, parent: Shard, among: Span, span: Span) -> None:
+        super().inherit(parent, among, span)
+        assert isinstance(parent, SecondShard)
+        for name, theirs in parent._sources.items():
+            self._sources.setdefault(name, Source()).join(theirs)
+            self._heard.add(name)
+
+    def _take_in(self, record: Record) -> None:
+        said = record.said if isinstance(record, Rekeyed) else None
+        if isinstance(said, Mark):
+            self._take_mark(said)
+        elif said is None:
+            self._counts["unreadable"] += 1
+        elif said.key == self._name:
+            self._take_slim(said, record.rows)
+
+    def _take_slim(self, slim: Slim, rows: Sequence[Row]) -> None:
+        source = self._sources.setdefault(slim.shard, Source())
+        self._heard.add(slim.shard)
+        if source.is_repeat(slim.commit, slim.id, is_redriven=self._is_redriving):
+            self._counts["replayed"] += 1
+            return
+        source.reaches(slim.watermark)
+        source.arrived = max(source.arrived, *(row.arrival for row in rows))
+        self._arrived = max(source.arrived, self._arrived or source.arrived)
+        self._go_on()
+        self._source = slim.shard
+        for row in rows:
+            self._take(row)
+
+    def _take_mark(self, mark: Mark) -> None:
+        """Takes over which shards there are; one that a newer event came from is younger than the mark."""
+        for name, source in list(self._sources.items()):
+            if name not in mark.reaches and source.arrived <= mark.at:
+                del self._sources[name]
+                self._heard.add(name)
+        for name, reach in mark.reaches.items():
+            self._sources.setdefault(name, Source()).reaches(reach)
+            self._heard.add(name)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        known = [source.reach for source in self._sources.values() if source.reach is not None]
+        if known:
+            time = max(known) - self._skew
+            super()._move_to(max(time, min(known)) if len(known) == len(self._sources) else time)
+
+    def _move_to(self, time: float) -> None:
+        """An event moves nothing: others that are older may be on their way from other shards."""
+
+    def _origin(self, row: Row) -> tuple[str, int]:
+        return self._source, number_at(row.sequence)
+
+    def _outcome(self, *, is_empty: bool) -> Outcome:
+        self._counts["rekeyed"] += self._counts.pop("events", 0)  # they were counted before
+        outcome = super()._outcome(is_empty=is_empty)
+        sources = {name: self._sources.get(name) for name in sorted(self._heard)}
+        outcome.change["sources"] = {name: one and one.change() for name, one in sources.items()}
+        self._heard.clear()
+        return outcome
+
+    def snapshot(self) -> Any:
+        return super().snapshot() | {"sources": {name: one.save() for name, one in self._sources.items()}}
+
+    def restore(self, base: Any | None, changes: Iterable[Any]) -> None:
+        super().restore(base and self._restored(base), map(self._restored, changes))
+
+    def _restored(self, saved: Any) -> Any:
+        for name, kept in saved["sources"].items():
+            if kept is None:
+                self._sources.pop(name, None)
+            else:
+                self._sources.setdefault(name, Source()).restore(kept)
+        return saved

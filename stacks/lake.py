@@ -72,7 +72,15 @@ class LakeStack(cdk.Stack):
         )
         # Neither versioned nor expired: an entry of a shard's log is written once under its number, and a
         # quiet shard's newest base is as old as its last event, so age does not tell what is superfluous.
-        self.state = PrivateBucket(self, "State", key=self.key, access_logs=access_logs)
+        # But which records were taken in is asked for only while a batch that was given up is kept: 90 days
+        # after it was, up to 7 after it may have been taken in all the same.
+        self.state = PrivateBucket(
+            self,
+            "State",
+            key=self.key,
+            access_logs=access_logs,
+            lifecycle=[s3.LifecycleRule(id="taken", prefix="taken/", expiration=cdk.Duration.days(100))],
+        )
         # A bucket of its own: Lambda asks to list the bucket in which it leaves a batch that failed.
         self.failed = PrivateBucket(
             self,
@@ -136,6 +144,12 @@ class LakeStack(cdk.Stack):
             tables=tables,
         )
         self.tables = [*tables, *views.names]
+        # What `freshet redrive` asks for, and a person who looks at the stack.
+        for id, bucket, about in (
+            ("LakeBucket", self.lake, "Events, results and what is in quarantine"),
+            ("FailedBucket", self.failed, "Batches that were given up, by mapping and shard"),
+        ):
+            cdk.CfnOutput(self, id, value=bucket.name, description=about)
 
     def _result_delivery(self, kind: str) -> ParquetDelivery:
         shape = RESULT_TABLES[kind]

@@ -27,6 +27,7 @@ from stacks.constructs.packages_layer import ROOT, PackagesLayer
 from stacks.constructs.parquet_delivery import Feed, ParquetDelivery
 from stacks.constructs.pipeline_alarms import PipelineAlarms
 from stacks.constructs.queue_reader import QueueReader
+from stacks.constructs.redrive import Redrive
 from stacks.constructs.reference_table import ReferenceTable
 from stacks.constructs.saved_queries import SavedQueries
 from stacks.constructs.shard_reader import ShardReader
@@ -133,6 +134,18 @@ class PipelineStack(cdk.Stack):
             results=lake.results,
             key=lake.key,
         )
+        redrive = Redrive(
+            self,
+            "Redrive",
+            pipeline=self._pipeline.name,
+            stacks=[self.stack_name, lake.stack_name],
+            stream=self.stream,
+            detect=self.detect,
+            records=self.records,
+            failed=lake.failed,
+            lake=lake.lake,
+            key=lake.key,
+        )
         for id, value, about in (
             (
                 "StreamName",
@@ -147,6 +160,7 @@ class PipelineStack(cdk.Stack):
             ("ChangesQueue", self.changes.queue.queue_url, "Incident changes on their way to alert"),
             ("UndeliveredQueue", self.changes.undelivered.queue_url, "Those that wait for a person"),
             ("SmokePolicy", smoke.policy.managed_policy_arn, "Attach it to who runs `freshet smoke`"),
+            ("RedrivePolicy", redrive.policy.managed_policy_arn, "Attach it to who runs `freshet redrive`"),
         ):
             cdk.CfnOutput(self, id, value=value, description=about)
 
@@ -222,6 +236,9 @@ class PipelineStack(cdk.Stack):
             **self._commit_environment(),
         )
         self._grant_commit(handler.role)
+        taken = f"taken/{pipeline.name}/"
+        self._lake.state.grant(handler.role, "s3:GetObject", under=taken)
+        self._lake.state.grant_listing(handler.role, under=taken)
         self.records = ShardReader(
             self,
             "DetectRecords",
@@ -318,6 +335,7 @@ class PipelineStack(cdk.Stack):
         state = f"state/{self._pipeline.name}/"
         self._lake.state.grant(role, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", under=state)
         self._lake.state.grant_listing(role, under=state)
+        self._lake.state.grant(role, "s3:PutObject", under=f"taken/{self._pipeline.name}/")
         self.changes.queue.grant(role, "sqs:SendMessage")
         for kind in SHARD_RESULTS:
             self._lake.deliveries[kind].grant_put(role)

@@ -163,7 +163,10 @@ def lifecycle(cdk_out: Path, bucket: str) -> dict[str, Any]:
 
 
 def test_neither_an_event_nor_a_shards_state_ever_expires(cdk_out: Path) -> None:
-    assert lifecycle(cdk_out, "State").keys() == {"abandoned-uploads"}
+    assert lifecycle(cdk_out, "State").keys() == {"abandoned-uploads", "taken"}
+    taken, failed = lifecycle(cdk_out, "State")["taken"], lifecycle(cdk_out, "Failed")["forget"]
+    assert taken["Prefix"] == "taken/"
+    assert taken["ExpirationInDays"] >= failed["ExpirationInDays"] + 7
     expiring = {id: rule for id, rule in lifecycle(cdk_out, "Lake").items() if "ExpirationInDays" in rule}
     assert {rule["Prefix"] for rule in expiring.values()} == {"errors/"}
     assert lifecycle(cdk_out, "Lake")["deleted"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
@@ -629,7 +632,8 @@ def test_no_action_has_a_wildcard_and_a_resource_only_below_a_prefix(cdk_out: Pa
         assert [action for action in statement["Action"] if "*" in action] == [], policy
         for resource in statement.get("Resource", []):
             assert re.fullmatch(
-                r"[^*]*|<[^*>]+>/[a-z_=/]+/\*|[^*]+:log-group:/aws-glue/[a-z/]+\*", resource
+                r"[^*]*|<[^*>]+>/([a-z_=/]+|aws/lambda/<[^*>]+>)/\*|[^*]+:log-group:/aws-glue/[a-z/]+\*",
+                resource,
             ), f"{policy}: {resource}"
 
 
@@ -718,6 +722,7 @@ def test_a_pipeline_writes_only_its_own_part_of_the_shared_buckets(cdk_out: Path
             f"events/{name}/*",
             f"quarantine/pipeline={name}/*",
             f"state/{name}/*",
+            f"taken/{name}/*",
         }
 
 
@@ -734,6 +739,7 @@ def test_what_a_pipeline_may_list_is_its_own(cdk_out: Path) -> None:
             f"events/{name}/*",
             f"state/{name}/*",
             f"state/{name}/*",
+            f"taken/{name}/*",
         ]
 
 

@@ -303,9 +303,10 @@ def declare_smoke(verb: argparse.ArgumentParser) -> None:
 
 
 def smoke(arguments: argparse.Namespace) -> int:
-    from operate.smoke import TIMEOUT, SmokeError, smoke
+    from operate.deployment import Refused
+    from operate.smoke import TIMEOUT, smoke
 
-    with refused(SmokeError):
+    with refused(Refused):
         return smoke(
             arguments.pipeline,
             timeout=TIMEOUT if arguments.timeout is None else arguments.timeout,

@@ -10,21 +10,13 @@ from dataclasses import dataclass
 from typing import Any  # what AWS answers is as mixed as JSON
 
 import boto3
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    InvalidRegionError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
 
 from lambdas.alerting.routing import TOPIC, attributes
 from lambdas.alerting.saved_query import DATABASE, WORKGROUP
 from lambdas.columns import DeclarationError, Text
 from lambdas.incidents import OPENED, IncidentChange
 from lambdas.model import Pipeline
+from operate.deployment import Refused, Stuck, asking, needed, outputs_of, stack_of
 from operate.marked import MARK, NUMBERS, Marked, choose, foretold
 from pipelines import cases, discovery
 from pipelines.cases import CaseError
@@ -32,12 +24,6 @@ from pipelines.cases import CaseError
 TIMEOUT = 900.0  # s; files of the lake are written every five minutes, after a minute in the transform
 LOOK, ASK, ANSWER = 5.0, 30.0, 2.0  # s between two looks, two questions to Athena, two looks for its answer
 DONE = "done_"  # an attribute of an incident: the versions for which a step was taken
-LOST_CREDENTIALS = {
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-}
 NEEDED = {
     "AlertLog",
     "AlertsTopic",
@@ -48,15 +34,6 @@ NEEDED = {
     "IncidentsTable",
     "StreamName",
 }
-DENIALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException"}
-
-
-class SmokeError(RuntimeError):
-    """What the user can mend before anything is sent: a sentence."""
-
-
-class Stuck(RuntimeError):
-    """The pipeline does not do its work, or AWS did not answer: a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,69 +55,33 @@ def smoke(
 ) -> int:
     """Sends the event and waits: 0 when it has come through, 1 when it has not, which is said with the stage.
 
-    Raises `SmokeError` for what the user can mend.
+    Raises `Refused` for what the user can mend.
     """
     if not timeout > 0:
-        raise SmokeError(f"There is no waiting for {timeout:g} s; say --timeout {TIMEOUT:.0f}.")
+        raise Refused(f"There is no waiting for {timeout:g} s; say --timeout {TIMEOUT:.0f}.")
     under_way: Smoke | None = None
+
+    def begun() -> str:
+        has_sent = under_way is not None and under_way.has_sent
+        return "What was sent goes its way, and nobody follows it any longer; try again." if has_sent else ""
+
     try:
-        pipeline, given = discovery.load(name), cases.read(name)
-        # boto3 reads AWS_DEFAULT_REGION alone.
-        region = region or os.environ.get("AWS_REGION")
-        deployed = Deployed.find(boto3.Session(profile_name=profile, region_name=region), pipeline)
-        under_way = Smoke(deployed, given, say, clock or Clock(), timeout)
-        under_way.run()
+        with asking(name, "SmokePolicy", begun, "Nothing was sent; try again."):
+            pipeline, given = discovery.load(name), cases.read(name)
+            # boto3 reads AWS_DEFAULT_REGION alone.
+            region = region or os.environ.get("AWS_REGION")
+            deployed = Deployed.find(boto3.Session(profile_name=profile, region_name=region), pipeline)
+            under_way = Smoke(deployed, given, say, clock or Clock(), timeout)
+            under_way.run()
     except (DeclarationError, CaseError) as error:
-        raise SmokeError(str(error)) from error
+        raise Refused(str(error)) from error
     except Stuck as stuck:
         say(str(stuck))
         return 1
     except KeyboardInterrupt:
         say("Nobody waits any longer; what was sent goes its way all the same.")
         raise
-    except (
-        InvalidRegionError,
-        NoCredentialsError,
-        NoRegionError,
-        PartialCredentialsError,
-        ProfileNotFound,
-    ) as error:
-        raise SmokeError(
-            f"AWS cannot be asked: {str(error).rstrip('.')}. Say --profile and --region, or set AWS_PROFILE "
-            "and AWS_REGION."
-        ) from error
-    except ClientError as error:
-        raise_for_user(error, name)
-        say(f"AWS refused {error.operation_name}: {str(error).rstrip('.')}. {whereabouts(under_way)}")
-        return 1
-    except BotoCoreError as error:
-        sentence = f"AWS was not reached: {str(error).rstrip('.')}. {whereabouts(under_way)}"
-        if under_way is None or not under_way.has_sent:
-            raise SmokeError(sentence) from error
-        say(sentence)
-        return 1
     return 0
-
-
-def whereabouts(under_way: Smoke | None) -> str:
-    if under_way is None or not under_way.has_sent:
-        return "Nothing was sent; try again."
-    return "What was sent goes its way, and nobody follows it any longer; try again."
-
-
-def raise_for_user(error: ClientError, name: str) -> None:
-    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    if code in LOST_CREDENTIALS:
-        raise SmokeError(f"AWS does not take the credentials ({code}): log in again.") from error
-    if code in DENIALS or "not authorized" in message:
-        raise SmokeError(
-            f"{error.operation_name} is not allowed: {message.rstrip('.')}. Attach the policy that the stack "
-            f"{stack_of(name)} names as SmokePolicy to who runs this."
-        ) from error
-
-
-def stack_of(name: str) -> str:
-    return f"freshet-{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,32 +98,10 @@ class Deployed:
             **outputs_of(session, "freshet-operators", pipeline.name),
             **outputs_of(session, stack_of(pipeline.name), pipeline.name),
         }
-        if lacking := NEEDED - outputs.keys():
-            raise SmokeError(
-                f"The stacks of {pipeline.name} do not say their {', '.join(sorted(lacking))}: an older "
-                "Freshet made them. Deploy them again."
-            )
+        needed(outputs, NEEDED, pipeline.name)
         detect = session.client("lambda").get_function_configuration(FunctionName=outputs["DetectFunction"])
         numbers = detect["Environment"]["Variables"].get("FRESHET_OVERRIDES", "{}")
         return cls(session=session, pipeline=pipeline.overridden(json.loads(numbers)), outputs=outputs)
-
-
-def outputs_of(session: Any, stack: str, pipeline: str) -> dict[str, str]:
-    """A deployed stack's outputs by their names."""
-    client = session.client("cloudformation")
-    try:
-        (about,) = client.describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        if "does not exist" not in error.response["Error"].get("Message", ""):
-            raise
-        raise SmokeError(
-            f"{pipeline} is not deployed in {client.meta.region_name}: there is no stack {stack} there. "
-            "Deploy it, or say --region or --profile of where it is."
-        ) from error
-    status = about["StackStatus"]
-    if not status.endswith("_COMPLETE") or status in ("DELETE_COMPLETE", "ROLLBACK_COMPLETE"):
-        raise SmokeError(f"The stack {stack} is in state {status}: wait until it stands, or mend it.")
-    return {each["OutputKey"]: each["OutputValue"] for each in about.get("Outputs", [])}
 
 
 class Smoke:

@@ -23,8 +23,9 @@ from laptop.functions import FunctionError
 from laptop.resources import ACCOUNT, Resource
 from laptop.run import Progress, Run
 from laptop.run_folder import RunFolder
+from operate.deployment import Refused
 from operate.marked import MARK, choose
-from operate.smoke import Clock, Deployed, Smoke, SmokeError, smoke
+from operate.smoke import Clock, Deployed, Smoke, smoke
 from pipelines import cases, discovery
 from sql.lake import Lake
 
@@ -261,7 +262,7 @@ def test_events_that_are_not_what_is_deployed_are_stuck_at_detection(world: Worl
 def test_what_the_user_can_mend_is_a_sentence(
     world: World, pipeline: str, more: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(SmokeError, match=re.escape(sentence)):
+    with pytest.raises(Refused, match=re.escape(sentence)):
         world.smoke(pipeline, **more)
 
     assert world.said == []
@@ -272,7 +273,7 @@ def test_who_has_no_right_is_told_which_policy_to_get(world: World) -> None:
 
     with (
         world.cloud.policies.acting_as(role),
-        pytest.raises(SmokeError, match=r"DescribeStacks is not allowed.+SmokePolicy"),
+        pytest.raises(Refused, match=r"DescribeStacks is not allowed.+SmokePolicy"),
     ):
         world.smoke("temperature")
 
@@ -300,7 +301,7 @@ def test_what_was_sent_is_told_from_what_was_not_when_aws_is_not_reached(world: 
     def unreached(*_more: Any, **_named: Any) -> Any:
         raise EndpointConnectionError(endpoint_url="https://nowhere")
 
-    with broken(Deployed, "find", unreached), pytest.raises(SmokeError, match="Nothing was sent"):
+    with broken(Deployed, "find", unreached), pytest.raises(Refused, match="Nothing was sent"):
         world.smoke("temperature")
     with broken(Smoke, "_incident", unreached):
         assert world.smoke("temperature") == 1
@@ -348,10 +349,10 @@ def test_without_credentials_or_a_region_nothing_is_asked(monkeypatch: pytest.Mo
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, os.devnull)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(SmokeError, match="must specify a region"):
+    with pytest.raises(Refused, match="must specify a region"):
         smoke("temperature")
-    with pytest.raises(SmokeError, match="Unable to locate credentials"):
+    with pytest.raises(Refused, match="Unable to locate credentials"):
         smoke("temperature", region="us-east-1")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    with pytest.raises(SmokeError, match="Unable to locate credentials"):
+    with pytest.raises(Refused, match="Unable to locate credentials"):
         smoke("temperature")

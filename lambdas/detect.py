@@ -10,11 +10,13 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from lambdas.effects import given_up, metrics
+from lambdas.effects.heritage import inherit
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.references import References
 from lambdas.effects.session import Session
 from lambdas.effects.settings import CommitSettings
 from lambdas.effects.state_log import StateLog
+from lambdas.effects.stream import Stream
 from lambdas.effects.taken_records import TakenRecords
 from lambdas.formats.decode import AGGREGATED, Decoder, is_aggregate
 from lambdas.model import Row
@@ -28,7 +30,8 @@ references = References(pipeline, settings.reference_tables)
 log = StateLog(settings.state_bucket, pipeline.name)
 taken = TakenRecords(settings.state_bucket, pipeline.name)
 outbox = Outbox(settings.changes_queue_url, settings.result_streams)
-session = Session(pipeline.name, log, taken, outbox, partial(Shard, pipeline))
+stream = Stream(settings.stream_name)
+session = Session(pipeline.name, log, taken, outbox, partial(Shard, pipeline), partial(inherit, stream))
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:

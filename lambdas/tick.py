@@ -9,6 +9,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from lambdas.effects.heritage import inherit, is_to_inherit
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.session import Session
 from lambdas.effects.settings import CommitSettings
@@ -24,7 +25,7 @@ stream = Stream(settings.stream_name)
 log = StateLog(settings.state_bucket, pipeline.name)
 taken = TakenRecords(settings.state_bucket, pipeline.name)
 outbox = Outbox(settings.changes_queue_url, settings.result_streams)
-session = Session(pipeline.name, log, taken, outbox, partial(Shard, pipeline))
+session = Session(pipeline.name, log, taken, outbox, partial(Shard, pipeline), partial(inherit, stream))
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, bool]:
@@ -34,12 +35,21 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, bool]:
     now = datetime.fromisoformat(event["scheduled_time"]).timestamp()
     dues: dict[str, float | None] = {}
     failures: list[Exception] = []
-    for shard_id in stream.shard_ids():
+    lineage = stream.lineage()
+    for shard_id in lineage.shard_ids:
         try:
             newest = session.newest(shard_id)
+            if lineage.is_closed(shard_id):
+                # Its time goes on in its children, of whose unread records it knows nothing.
+                if not newest.is_settled:
+                    session.run(shard_id, lambda _: None)
+                continue
             dues[shard_id] = newest.due
+            is_wanted = newest.is_due(now) or (
+                not newest.number and is_to_inherit(stream, lineage, session.newest, shard_id)
+            )
             # A busy shard is due at almost every tick; that it is not idle is cheaper to read than its state.
-            if not newest.is_settled or (newest.is_due(now) and stream.is_idle(shard_id, newest.sequence)):
+            if not newest.is_settled or (is_wanted and stream.is_idle(shard_id, newest.sequence)):
                 session.run(shard_id, partial(advance, shard_id, now, dues))
         except Exception as failure:  # the other shards' time must go on
             logger.error("A shard's tick failed.", shard_id=shard_id, reason=type(failure).__name__)
@@ -53,6 +63,8 @@ def advance(shard_id: str, now: float, dues: dict[str, float | None], shard: Sha
     due, outcome = shard.due(), None
     if due is not None and due <= now and stream.is_idle(shard_id, shard.sequence):
         outcome = shard.advance(now)
+    elif shard.is_heir:
+        outcome = shard.process([])  # saves it, so that the next tick need not look for it again
     dues[shard_id] = shard.due()
     return outcome
 

@@ -78,20 +78,28 @@ class Warm(Generic[S]):
 
 
 class Session(Generic[S]):
-    """Keeps the states of a few shards between invocations; `begin` makes a blank one.
+    """Keeps the states of a few shards between invocations; `begin` makes a blank one, `inherit` gives one
+    without a log what others leave it.
 
     Nobody sees what came of work on a state before the log has it. Whatever fails, the state is dropped
     with it and the next invocation begins from the log: it first sends what the log says is owed.
     """
 
     def __init__(
-        self, pipeline: str, log: StateLog, taken: TakenRecords, outbox: Outbox, begin: Callable[[str], S]
+        self,
+        pipeline: str,
+        log: StateLog,
+        taken: TakenRecords,
+        outbox: Outbox,
+        begin: Callable[[str], S],
+        inherit: Callable[[Session[S], str, S], None] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._log = log
         self._taken = taken
         self._outbox = outbox
         self._begin = begin
+        self._inherit = inherit
         self._warm: OrderedDict[str, Warm[S]] = OrderedDict()
 
     def newest(self, shard_id: str) -> Newest:
@@ -133,6 +141,18 @@ class Session(Generic[S]):
             "more than one function or mapping reads the stream for this pipeline."
         )
 
+    def claim(self, shard_id: str, seal: Callable[[S], R | None]) -> S:
+        """The state of a shard after `seal` has ended it, to be given away: it is remembered no longer."""
+        sealed: list[S] = []
+
+        def work(shard: S) -> R | None:
+            sealed[:] = [shard]
+            return seal(shard)
+
+        self.run(shard_id, work)
+        del self._warm[shard_id]
+        return sealed[0]
+
     def _open(self, shard_id: str) -> Warm[S]:
         """The state at hand, taken out until all has gone well, else the one that was saved."""
         remembered = self._warm.get(shard_id)
@@ -154,7 +174,10 @@ class Session(Generic[S]):
             self._outbox.send(saved.unsent)
             self._log.mark_sent(shard_id, saved.number)
         shard = self._begin(shard_id)
-        shard.restore(saved.base, saved.changes)
+        if saved.number or self._inherit is None:
+            shard.restore(saved.base, saved.changes)
+        else:
+            self._inherit(self, shard_id, shard)
         for name in shard.began_anew:
             logger.warning("A detector begins anew: its saved state is of another shape.", detector=name)
         return Warm(shard, saved.number, asked_at, [saved.origin] if saved.origin else [], saved.size)

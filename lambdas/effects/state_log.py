@@ -64,13 +64,15 @@ class Outcome(Protocol):
 @dataclass(frozen=True)
 class Newest:
     """The newest entry: its number (0 for none), when the shard next awaits something (arrival clock, s),
-    whether all that it owes was sent, and the newest record that is in the state.
+    whether all that it owes was sent, the newest record that is in the state, and whether its children have
+    taken over.
     """
 
     number: int
     due: float | None
     is_settled: bool
     sequence: int = -1
+    is_sealed: bool = False
 
     def is_due(self, now: float) -> bool:
         return self.due is not None and self.due <= now
@@ -123,7 +125,9 @@ class StateLog:
             return Newest(newest, None, is_settled=True)
         entry = self._entry(shard_id, newest)
         is_settled = not entry["outbox"] or "sent" in kinds
-        return Newest(newest, entry["due"], is_settled, int(entry["change"]["sequence"]))
+        change = entry["change"]
+        is_sealed = any(until is None for *_, until in change.get("closed", ()))
+        return Newest(newest, entry["due"], is_settled, int(change["sequence"]), is_sealed)
 
     def load(self, shard_id: str) -> Loaded:
         """What was saved of a shard; raises `CorruptLog` where an entry is damaged, `Missing` where one is

@@ -47,7 +47,7 @@ def behind(milliseconds: list[int]) -> Any:
 
 
 def test_every_shard_is_listed(stream: Stream) -> None:
-    assert list(stream.shard_ids()) == [SHARD, "shardId-000000000001"]
+    assert stream.lineage().shard_ids == [SHARD, "shardId-000000000001"]
 
 
 def test_a_shard_is_idle_when_nothing_came_after_the_last_record(stream: Stream) -> None:
@@ -116,7 +116,7 @@ def test_after_a_last_record_that_is_no_longer_kept_the_rest_is_read(stream: Str
     assert not Stream(NAME).is_idle(SHARD, 7)
 
 
-def test_a_closed_shard_read_to_its_end_is_idle(stream: Stream, aws: Faults) -> None:
+def test_a_closed_shard_read_to_its_end_is_drained_and_not_idle(stream: Stream, aws: Faults) -> None:
     (last,) = put()
 
     def closed(call: Any, request: dict[str, Any]) -> Any:
@@ -125,7 +125,14 @@ def test_a_closed_shard_read_to_its_end_is_idle(stream: Stream, aws: Faults) -> 
         return answer | {"MillisBehindLatest": 900}
 
     aws.answering("get_records", closed)
-    assert stream.is_idle(SHARD, last)
+    assert not stream.is_idle(SHARD, last)  # what comes after its last record comes to its children
+    assert stream.is_drained(SHARD, last)
+
+
+def test_a_closed_shard_with_records_to_read_is_not_drained(stream: Stream) -> None:
+    first, last = put(2)
+    assert not stream.is_drained(SHARD, first)
+    assert stream.is_drained(SHARD, last)
 
 
 def test_a_stream_that_may_not_be_read_is_not_taken_for_idle(stream: Stream, aws: Faults) -> None:

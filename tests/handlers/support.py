@@ -6,6 +6,7 @@ import json
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -97,6 +98,8 @@ class World:
 def deploy(monkeypatch: pytest.MonkeyPatch, pipeline: str, **more: str) -> World:
     """The pipeline's side of AWS, and the environment that its functions are given."""
     streams = {kind: delivery_stream(table.name) for kind, table in RESULT_TABLES.items()}
+    with suppress(real("kinesis").exceptions.ResourceInUseException):  # a test may have made one of its own
+        real("kinesis").create_stream(StreamName=f"{pipeline}-stream", ShardCount=1)
     world = World(pipeline, fifo_queue())
     environment = {
         "FRESHET_PIPELINE": pipeline,

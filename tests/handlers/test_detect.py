@@ -146,6 +146,9 @@ def test_a_clients_service_is_only_asked_for_when_there_is_something_to_send(
 
     monkeypatch.setattr("lambdas.effects.clients.client", client)
     world.container("lambdas.detect").handler(detect_event(RECORDS[:1]), None)
+    assert asked == {"s3", "kinesis"}  # whom a shard without a log follows
+    asked.clear()
+    world.container("lambdas.detect").handler(detect_event(numbered([RECORDS[0], RECORDS[0]])[1:]), None)
     assert asked == {"s3"}
 
 

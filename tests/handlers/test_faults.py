@@ -10,7 +10,7 @@ from lambdas.effects import session
 from lambdas.effects.state_log import Conflict, StateLog
 from lambdas.streaming.shard import Shard
 from pipelines.temperature.pipeline import pipeline
-from tests.effects.support import BUCKET, Faults, real, refusal, silence
+from tests.effects.support import BUCKET, Faults, refusal, silence
 from tests.handlers.support import (
     NOON,
     SHARD,
@@ -169,7 +169,6 @@ def test_any_schedule_of_batches_ticks_and_failures_comes_to_the_same(
     world: World, aws: Faults, seed: int
 ) -> None:
     chance = random.Random(seed)
-    real("kinesis").create_stream(StreamName="temperature-stream", ShardCount=1)
     detect, tick = world.container("lambdas.detect"), world.container("lambdas.tick")
     alone, owed = Shard(NAMED, SHARD), dict[tuple[str, str], dict[str, Any]]()
     now = NOON

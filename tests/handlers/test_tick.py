@@ -13,7 +13,6 @@ OVER = NOON + 30 + 60 + 10 + 1  # settle, lateness, and the arrival's own delay
 
 @pytest.fixture
 def world(aws: Faults, monkeypatch: pytest.MonkeyPatch) -> World:  # noqa: ARG001 - the account it is in
-    real("kinesis").create_stream(StreamName="temperature-stream", ShardCount=1)
     return deploy(monkeypatch, "temperature")
 
 

@@ -1,0 +1,62 @@
+"""What a new shard takes over from those that it follows, and when a tick may let it begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, Self, TypeVar
+
+from lambdas.effects.session import Result, Session, Shard
+from lambdas.effects.state_log import Newest
+from lambdas.effects.stream import Stream
+from lambdas.lineage import Lineage, Span
+
+
+class Heir(Shard, Protocol):
+    """A shard that can be followed by others, and follow others."""
+
+    def seal(self) -> Result | None: ...
+    def inherit(self, parent: Self, among: Span, span: Span) -> None: ...
+
+
+H = TypeVar("H", bound=Heir)
+
+
+def inherit(stream: Stream, session: Session[H], shard_id: str, shard: H) -> None:
+    """Gives a shard that has no log yet what its parents leave it, and seals their logs.
+
+    Whatever comes between the two (a crash, another container), a sealed log stays as it is, so a child that
+    begins again takes over the same. A parent without a log first inherits by itself: from then on no other
+    writer can begin it.
+    """
+    prefix, listed_id = split(shard_id)
+    lineage = stream.lineage()
+    for parent in lineage.parents(listed_id):
+        left = session.claim(f"{prefix}{parent.id}", type(shard).seal)
+        shard.inherit(left, parent.span, lineage.span(listed_id))
+
+
+def is_to_inherit(stream: Stream, lineage: Lineage, newest: Callable[[str], Newest], shard_id: str) -> bool:
+    """Whether a shard without a log of its own has something to take over, and nothing more comes of those
+    that leave it: each has been read to its end.
+
+    A sealed one has: Lambda hands over a child's records only after all of its parents'.
+    """
+    prefix, listed_id = split(shard_id)
+    logs: list[Newest] = []
+    to_read: list[tuple[str, int]] = []
+    waiting = lineage.parents(listed_id)
+    for parent in waiting:
+        found = newest(f"{prefix}{parent.id}")
+        if found.number:
+            logs.append(found)
+        else:
+            waiting += lineage.parents(parent.id)
+        if parent.is_listed and not found.is_sealed:
+            to_read.append((parent.id, found.sequence))
+    return bool(logs) and all(stream.is_drained(id, sequence) for id, sequence in to_read)
+
+
+def split(shard_id: str) -> tuple[str, str]:
+    """A state's name as what stands before the shard's id, and the id as the stream lists it."""
+    prefix, slash, listed_id = shard_id.rpartition("/")
+    return prefix + slash, listed_id

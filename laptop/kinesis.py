@@ -1,6 +1,6 @@
 """The laptop's Kinesis beside moto's: what producers put, and a reader for each consumer of a stream.
 
-Not honoured: what a shard takes and gives in a second, an on-demand stream's growth, enhanced fan-out.
+Not honoured: what a shard takes and gives in a second, an on-demand stream's growth.
 """
 
 from base64 import b64encode
@@ -78,11 +78,17 @@ class Kinesis:
             target.put_record(partition_key, "", b64encode(data).decode())
 
     def stream_for(self, role: str, service: str, stream: str, *actions: str) -> Stream:
-        """Return moto's stream, by name or ARN, for a service whose role trusts it and may do that."""
-        target = self.stream(stream.rpartition("/")[2])
+        """Return moto's stream, by name, ARN or a consumer's ARN, for a service whose role trusts it and may
+        do that.
+        """
+        target = self.stream(stream_name(stream))
         with self._cloud.policies.acting_as(role, service=service):
             for action in actions:
                 self._cloud.policies.require(role, f"kinesis:{action}", target.arn)
+            if "/consumer/" in stream:
+                if stream not in {consumer.consumer_arn for consumer in target.consumers}:
+                    raise NotHonoured(f"Nobody registered the consumer {stream}. Deploy what does.")
+                self._cloud.policies.require(role, "kinesis:SubscribeToShard", stream)
         return target
 
     def stream(self, name: str) -> Stream:
@@ -90,6 +96,11 @@ class Kinesis:
         if name not in streams:
             raise NotHonoured(f"There is no stream {name} on the laptop. Deploy the stack that creates it.")
         return streams[name]
+
+
+def stream_name(arn: str) -> str:
+    """A stream's name, from it, from its ARN or from that of one of its consumers."""
+    return arn.partition(":stream/")[2].split("/")[0] or arn
 
 
 class KinesisShards(ShardReader):

@@ -71,24 +71,29 @@ class EventSourceMappings:
 
     def __init__(self, cloud: Cloud, invoke: Invoke, kinesis: Kinesis) -> None:
         self._clock = cloud.clock
-        self._mappings: list[StreamMapping | QueueMapping] = []
+        self._mappings: dict[str, StreamMapping | QueueMapping] = {}
+        self._disabled: set[str] = set()
         for resource in cloud.of_type("AWS::Lambda::EventSourceMapping"):
             service = resource.properties["EventSourceArn"].split(":")[2]
-            if not resource.properties.get("Enabled", True):
-                continue
+            self.switch(resource.physical_id, enabled=resource.properties.get("Enabled", True))
             if service in ("kinesis", "dynamodb"):
-                self._mappings.append(StreamMapping(resource, cloud, invoke, kinesis))
+                self._mappings[resource.physical_id] = StreamMapping(resource, cloud, invoke, kinesis)
             elif service == "sqs":
-                self._mappings.append(QueueMapping(resource, cloud, invoke))
+                self._mappings[resource.physical_id] = QueueMapping(resource, cloud, invoke)
             else:
                 raise NotHonoured(
                     f"The event source mapping {resource.logical_id} reads from {service}. The laptop's AWS "
                     "imitates dynamodb, kinesis and sqs: map these, or teach the laptop the other."
                 )
 
+    def switch(self, uuid: str, *, enabled: bool) -> None:
+        """Switch a mapping on or off; once it is on again it goes on where it stopped."""
+        (self._disabled.discard if enabled else self._disabled.add)(uuid)
+
     def pump(self, now: float, *, patient: bool = True) -> int:
         """Hand over every batch that is due and return how many records those were."""
-        return sum(mapping.pump(now, patient=patient) for mapping in self._mappings)
+        enabled = [each for uuid, each in self._mappings.items() if uuid not in self._disabled]
+        return sum(mapping.pump(now, patient=patient) for mapping in enabled)
 
     def drain(self) -> int:
         """Hand over everything, as if batching windows and visibility timeouts had passed."""

@@ -121,6 +121,12 @@ TYPES = {
         # laptop.kinesis sets it: no parameter of CreateStream does.
         request=lambda stream: {k: v for k, v in stream.items() if k != "RetentionPeriodHours"},
     ),
+    "AWS::Kinesis::StreamConsumer": Type(
+        "kinesis",
+        "register_stream_consumer",
+        "{Consumer[ConsumerARN]}",
+        {"ConsumerARN": "{Consumer[ConsumerARN]}"},
+    ),
     "AWS::KinesisFirehose::DeliveryStream": Type(
         "firehose",
         "create_delivery_stream",

@@ -22,7 +22,7 @@ from laptop.cloud import Cloud
 from laptop.firehose import Firehose
 from laptop.functions import Functions
 from laptop.iot import Iot
-from laptop.kinesis import Kinesis
+from laptop.kinesis import Kinesis, stream_name
 from laptop.mapping import EventSourceMappings
 from laptop.messages import Mailbox, Message
 from laptop.resources import Resource
@@ -107,7 +107,7 @@ class Run:
             assert name is not None  # whatever reads a pipeline's stream is told which one
             rule = topics.get(mapping.stack)
             topic = None if rule is None else rule.properties["TopicRulePayload"]["Sql"].split("'")[1]
-            found[name] = source.rpartition("/")[2], topic
+            found[name] = stream_name(source), topic
         return found
 
     @property

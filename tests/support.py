@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,11 @@ from pipelines.cases import enriched, reference_values
 START = 1_769_853_600.0  # 2026-01-31 10:00 UTC
 HOUR = 3_600.0
 SHARD = "shardId-000000000000"
+
+
+def often(usual: int, soak: int) -> int:
+    """How often something drawn is tried: `make soak` takes its time."""
+    return soak if "FRESHET_SOAK" in os.environ else usual
 
 
 @dataclass

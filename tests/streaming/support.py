@@ -12,13 +12,14 @@ from lambdas.streaming.shard import Record, Shard
 SHARD = "shardId-000000000000"
 
 
-def pipeline(event: type[Event], *detectors: Any, lateness: float = 10) -> Pipeline:
+def pipeline(event: type[Event], *detectors: Any, lateness: float = 10, remember: float = 600) -> Pipeline:
     return Pipeline(
         about="a test's",
         event=event,
         detectors=detectors,
         formats=[Json()],
         lateness=seconds(lateness),
+        remember=seconds(remember),
         name="test",
     )
 
@@ -36,26 +37,29 @@ def records(rows: Iterable[Row]) -> list[Record]:
 class Log:
     """What the state log keeps: changes as JSON, a base now and then, and what was sent."""
 
-    def __init__(self, pipeline: Pipeline, *, base_every: int = 3) -> None:
+    def __init__(self, pipeline: Pipeline, *, base_every: int = 3, shard_id: str = SHARD) -> None:
         self.pipeline = pipeline
+        self.shard_id = shard_id
         self.base: str | None = None
         self.changes: list[str] = []
         self.sent: list[Item] = []
         self.base_every = base_every
 
     def load(self) -> Shard:
-        shard = Shard(self.pipeline, SHARD)
+        shard = Shard(self.pipeline, self.shard_id)
         base = None if self.base is None else json.loads(self.base)
         shard.restore(base, [json.loads(change) for change in self.changes])
         return shard
 
-    def save(self, shard: Shard, outcome: Any) -> None:
+    def save(self, shard: Shard, outcome: Any) -> bool:
+        """Whether there was anything to save."""
         if outcome.is_empty:
-            return
+            return False
         self.changes.append(json.dumps(outcome.change))
         self.sent += [Item(item.kind, item.id, json.loads(json.dumps(item.body))) for item in outcome.outbox]
         if len(self.changes) == self.base_every:
             self.base, self.changes = json.dumps(shard.snapshot()), []
+        return True
 
 
 def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from aws_lambda_powertools import Logger
 from lambdas.effects import given_up, metrics
 from lambdas.effects.heritage import inherit
 from lambdas.effects.outbox import Outbox
+from lambdas.effects.recovery import Recovery
 from lambdas.effects.references import References
 from lambdas.effects.session import Session
 from lambdas.effects.settings import CommitSettings
@@ -31,7 +33,16 @@ log = StateLog(settings.state_bucket, pipeline.name)
 taken = TakenRecords(settings.state_bucket, pipeline.name)
 outbox = Outbox(settings.changes_queue_url, settings.result_streams)
 stream = Stream(settings.stream_name)
-session = Session(pipeline.name, log, taken, outbox, partial(Shard, pipeline), partial(inherit, stream))
+recovery = Recovery[Shard](pipeline.name, log, lambda page: read_again(page), settings.stream_of)
+session = Session(
+    pipeline.name,
+    log,
+    taken,
+    outbox,
+    partial(Shard, pipeline),
+    partial(inherit, stream),
+    recovery.mend,
+)
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
@@ -108,6 +119,19 @@ def read_records(batch: Sequence[Mapping[str, Any]]) -> list[Record]:
         if not rows and is_aggregate(data):
             warn_of_aggregates()
         records.append(Record(sequence, arrival_ms / 1000, rows, len(parts) - len(rows)))
+    return records
+
+
+def read_again(page: Sequence[Mapping[str, Any]]) -> list[Record]:
+    """Records that a log had and lost. What cannot be finished was not in it, and is left out."""
+    try:
+        records = read_records(page)
+    except Exception:
+        records = []
+        for given in page:
+            with suppress(Exception):
+                records += read_records([given])
+    references.enrich(row for record in records for row in record.rows)
     return records
 
 

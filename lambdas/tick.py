@@ -11,12 +11,13 @@ from aws_lambda_powertools import Logger
 
 from lambdas.effects.heritage import inherit, is_to_inherit
 from lambdas.effects.outbox import Outbox
+from lambdas.effects.recovery import Page, Recovery
 from lambdas.effects.session import Session
 from lambdas.effects.settings import CommitSettings
 from lambdas.effects.state_log import StateLog
 from lambdas.effects.stream import Stream
 from lambdas.effects.taken_records import TakenRecords
-from lambdas.streaming.shard import Outcome, Shard
+from lambdas.streaming.shard import Outcome, Record, Shard
 
 logger = Logger()
 settings = CommitSettings.of_environment()
@@ -25,7 +26,19 @@ stream = Stream(settings.stream_name)
 log = StateLog(settings.state_bucket, pipeline.name)
 taken = TakenRecords(settings.state_bucket, pipeline.name)
 outbox = Outbox(settings.changes_queue_url, settings.result_streams)
-session = Session(pipeline.name, log, taken, outbox, partial(Shard, pipeline), partial(inherit, stream))
+
+
+def read_again(page: Page) -> list[Record]:
+    """As detect reads, which is imported only where a log is damaged."""
+    from lambdas import detect
+
+    return detect.read_again(page)
+
+
+recovery = Recovery[Shard](pipeline.name, log, read_again, settings.stream_of)
+session = Session(
+    pipeline.name, log, taken, outbox, partial(Shard, pipeline), partial(inherit, stream), recovery.mend
+)
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, bool]:

@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger
 
 from lambdas.effects import metrics
 from lambdas.effects.outbox import Outbox
-from lambdas.effects.state_log import Base, Conflict, Missing, Newest, Outcome, StateLog
+from lambdas.effects.state_log import Base, Conflict, CorruptLog, Newest, Outcome, StateLog
 from lambdas.effects.taken_records import TakenRecords
 
 # A base costs its whole state, and loading the entries after it: it is written after so many at the earliest
@@ -55,6 +55,7 @@ class Result(Outcome, Protocol):
 
 S = TypeVar("S", bound=Shard)
 R = TypeVar("R", bound=Result)
+Mend = Callable[[str, Callable[[str], S], Callable[[str, S], None]], None]
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Warm(Generic[S]):
 
 class Session(Generic[S]):
     """Keeps the states of a few shards between invocations; `begin` makes a blank one, `inherit` gives one
-    without a log what others leave it.
+    without a log what others leave it, `mend` makes a log that cannot be read readable.
 
     Nobody sees what came of work on a state before the log has it. Whatever fails, the state is dropped
     with it and the next invocation begins from the log: it first sends what the log says is owed.
@@ -93,6 +94,7 @@ class Session(Generic[S]):
         outbox: Outbox,
         begin: Callable[[str], S],
         inherit: Callable[[Session[S], str, S], None] | None = None,
+        mend: Mend[S] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._log = log
@@ -100,6 +102,7 @@ class Session(Generic[S]):
         self._outbox = outbox
         self._begin = begin
         self._inherit = inherit
+        self._mend = mend
         self._warm: OrderedDict[str, Warm[S]] = OrderedDict()
 
     def newest(self, shard_id: str) -> Newest:
@@ -163,29 +166,35 @@ class Session(Generic[S]):
             return warm
         try:
             return self._load(shard_id)
-        except Missing as missing:
-            logger.info("The log moved on while it was read.", reason=str(missing))
-            return self._load(shard_id)
+        except CorruptLog as damage:
+            logger.info("The log moved on while it was read, or is damaged.", reason=str(damage))
+        if self._mend is not None:
+            self._mend(shard_id, self._begin, self._take_over)
+        return self._load(shard_id)
 
     def _load(self, shard_id: str) -> Warm[S]:
         asked_at = time.time()
         saved = self._log.load(shard_id)
         if saved.unsent:
             self._outbox.send(saved.unsent)
-            self._log.mark_sent(shard_id, saved.number)
+            self._log.mark_sent(shard_id, saved.number, saved.clock)
         shard = self._begin(shard_id)
-        if saved.number or self._inherit is None:
-            shard.restore(saved.base, saved.changes)
-        else:
-            self._inherit(self, shard_id, shard)
+        shard.restore(saved.base, saved.changes)
+        if not saved.number:
+            self._take_over(shard_id, shard)
         for name in shard.began_anew:
             logger.warning("A detector begins anew: its saved state is of another shape.", detector=name)
         return Warm(shard, saved.number, asked_at, [saved.origin] if saved.origin else [], saved.size)
 
+    def _take_over(self, shard_id: str, shard: S) -> None:
+        """Gives a shard without a log what others leave it."""
+        if self._inherit is not None:
+            self._inherit(self, shard_id, shard)
+
     def _settle(self, shard_id: str, warm: Warm[S], outcome: Result) -> None:
         if outcome.outbox:
             self._outbox.send(outcome.outbox)
-            self._log.mark_sent(shard_id, warm.number)
+            self._log.mark_sent(shard_id, warm.number, outcome.change)
         if warm.is_base_due:
             self._taken.keep(shard_id, warm.number, warm.shard.taken.hand_over())
             size = self._log.write_base(shard_id, warm.number, warm.shard.snapshot())

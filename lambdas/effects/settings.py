@@ -105,6 +105,10 @@ class CommitSettings(Settings):
     stream_name: str = variable()
     reference_tables: Mapping[str, str] = variable(texts, default_factory=dict)
 
+    def stream_of(self, shard_id: str) -> tuple[str, str]:
+        """The stream that a log's shard is of, and the shard's id there."""
+        return self.stream_name, shard_id
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformSettings(Settings):

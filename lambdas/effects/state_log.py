@@ -13,8 +13,10 @@ import hashlib
 import re
 import secrets
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -29,6 +31,7 @@ NAME = re.compile(r"(\d{12})\.(base|entry|sent)")
 COUNT_DOWN_FROM = 10**12
 KEYS_A_PAGE = 200  # a base, 64 entries and their marks fit with room to spare
 MOST_DELETED = 1_000  # of one call
+CLOCK = ("sequence", "watermark")  # of a change: how far the shard has come
 FORBIDDEN, NOT_FOUND, BUSY, EXISTS = 403, 404, 409, 412
 
 logger = Logger(child=True)
@@ -94,7 +97,8 @@ class Loaded:
     """A shard as it was saved: number of the newest entry (0 for none), a base's state and where it is from,
     and the changes after it, which have `size` bytes together.
 
-    `changes` are read one by one as they are asked for. `unsent` is what the newest entry still owes.
+    `changes` are read one by one as they are asked for. `unsent` is what the newest entry still owes, and
+    `clock` says how far that has come.
     """
 
     number: int
@@ -103,6 +107,61 @@ class Loaded:
     changes: Iterator[Any]
     size: int
     unsent: list[Owed]
+    clock: Mapping[str, Any]
+
+
+@dataclass
+class Survey:
+    """What is listed of a log from the newest base that can be read: the newest number and when that was
+    written, s since 1970, the base, the bytes of entries, whose outbox was sent.
+    """
+
+    newest: int = 0
+    written_at: float = 0.0
+    origin: Base | None = None
+    base: Any | None = None
+    entries: dict[int, int] = field(default_factory=dict)
+    sent: set[int] = field(default_factory=set)
+
+    @property
+    def base_number(self) -> int:
+        return self.origin.number if self.origin else 0
+
+
+class Salvage:
+    """A log as far as it can be read. `last` is the number up to which that is without a gap; it moves on
+    while the changes are read.
+    """
+
+    def __init__(self, read: Callable[[int, str], Mapping[str, Any]], found: Survey) -> None:
+        self._read = read
+        self.newest, self.written_at = found.newest, found.written_at
+        self.base, self.last = found.base, found.base_number
+        # Else it has forgotten its beginning and lost what covered that.
+        self.is_known = bool(self.last) or 1 in found.entries
+        self.damage = ""  # which object it is, in words
+
+    def changes(self) -> Iterator[Any]:
+        """The changes after the base, up to the first that cannot be read."""
+        for number in range(self.last + 1, self.newest + 1):
+            try:
+                entry = self._read(number, "entry")
+            except CorruptLog as error:
+                self.damage = str(error)
+                return
+            yield entry["change"]
+            self.last = number
+
+    def resumes(self) -> tuple[int, Mapping[str, Any]] | None:
+        """The number after the gap, and the clock of the state at its end: as the first entry that can be
+        read follows it, else as the newest one's mark has it. None where neither can be read.
+        """
+        for number in range(self.last + 2, self.newest + 1):
+            with suppress(CorruptLog, KeyError):  # an entry of an older version does not say what it follows
+                return number, self._read(number, "entry")["change"]["before"]
+        with suppress(CorruptLog):
+            return self.newest + 1, self._read(self.newest, "sent")["clock"]
+        return None
 
 
 class StateLog:
@@ -113,7 +172,7 @@ class StateLog:
         self._pipeline = pipeline
 
     def peek(self, shard_id: str) -> Newest:
-        """What the newest entry says, without the state."""
+        """What the newest entry says, without the state; one that cannot be read is not settled."""
         kinds: set[str] = set()
         newest = 0
         for number, kind, *_ in self._listed(shard_id, page=3):
@@ -121,9 +180,12 @@ class StateLog:
             if number != newest:
                 break
             kinds.add(kind)
-        if "entry" not in kinds:
+        if not newest:
             return Newest(newest, None, is_settled=True)
-        entry = self._entry(shard_id, newest)
+        try:
+            entry = self._entry(shard_id, newest)
+        except CorruptLog:
+            return Newest(newest, None, is_settled=False)  # whoever loads the shard mends that
         is_settled = not entry["outbox"] or "sent" in kinds
         change = entry["change"]
         is_sealed = any(until is None for *_, until in change.get("closed", ()))
@@ -131,33 +193,25 @@ class StateLog:
 
     def load(self, shard_id: str) -> Loaded:
         """What was saved of a shard; raises `CorruptLog` where an entry is damaged, `Missing` where one is
-        not there. So does reading the changes.
+        not there. So does reading the changes. `lambdas.effects.recovery` mends that.
         """
-        newest, base_number, base, origin = 0, 0, None, None
-        entries: dict[int, int] = {}  # their bytes
-        sent: set[int] = set()
-        for number, kind, written_at, size in self._listed(shard_id):
-            if number < base_number:
-                break
-            newest = newest or number
-            if kind == "sent":
-                sent.add(number)
-            elif kind == "entry":
-                entries[number] = size
-            elif not base_number:
-                base = self._base(shard_id, number)
-                if base is not None:
-                    base_number, origin = number, Base(number, written_at, size)
-        after = [number for number in entries if number > base_number]
-        expected = range(newest, base_number, -1)
+        found = self._survey(shard_id)
+        newest, after = found.newest, [number for number in found.entries if number > found.base_number]
+        expected = range(newest, found.base_number, -1)
         if after != list(expected):
             gap = next(number for number in expected if number not in after)
             raise Missing(
-                f"{self._where(shard_id, gap, 'entry')} is missing, and no base that can be read covers it; "
-                f"{self._advice(shard_id)}"
+                f"{self._where(shard_id, gap, 'entry')} is missing, and no base that can be read covers it."
             )
-        last = self._entry(shard_id, newest) if newest in entries and newest not in sent else None
+        last = None
+        if newest in found.entries and newest not in found.sent:
+            try:
+                last = self._entry(shard_id, newest)
+            except CorruptLog:
+                if newest != found.base_number:  # which is written when nothing is owed
+                    raise
         unsent = [] if last is None else [Owed(*each) for each in last["outbox"]]
+        clock = {name: last["change"].get(name) for name in CLOCK} if last and unsent else {}
 
         def changes() -> Iterator[Any]:
             for number in reversed(after):
@@ -166,7 +220,32 @@ class StateLog:
                     "change"
                 ]
 
-        return Loaded(newest, origin, base, changes(), sum(entries[number] for number in after), unsent)
+        size = sum(found.entries[number] for number in after)
+        return Loaded(newest, found.origin, found.base, changes(), size, unsent, clock)
+
+    def salvage(self, shard_id: str) -> Salvage:
+        """What can be read of a log of which something cannot."""
+        return Salvage(partial(self._read, shard_id), self._survey(shard_id, is_damaged=True))
+
+    def _survey(self, shard_id: str, *, is_damaged: bool = False) -> Survey:
+        """What is there from the newest base that can be read; also a base that is gone is left out where the
+        log `is_damaged`.
+        """
+        found = Survey()
+        for number, kind, written_at, size in self._listed(shard_id):
+            if number < found.base_number:
+                break
+            if not found.newest:
+                found.newest, found.written_at = number, written_at
+            if kind == "sent":
+                found.sent.add(number)
+            elif kind == "entry":
+                found.entries[number] = size
+            elif not found.base_number:
+                found.base = self._base(shard_id, number, is_damaged=is_damaged)
+                if found.base is not None:
+                    found.origin = Base(number, written_at, size)
+        return found
 
     def commit(self, shard_id: str, number: int, outcome: Outcome, due: float | None = None) -> int:
         """Saves an outcome as the entry of this number and returns its bytes; raises `Conflict` where another
@@ -186,7 +265,7 @@ class StateLog:
                 failure = error  # the answer was not heard; the next try tells whether it was saved
             except ClientError as error:
                 if status(error) == EXISTS:
-                    if self._entry(shard_id, number)["writer"] == writer:
+                    if self._is_by(writer, shard_id, number):
                         return len(body)
                     failure = None
                     break
@@ -199,9 +278,18 @@ class StateLog:
             f"{self._where(shard_id, number, 'entry')} was made by another writer; load the shard again."
         )
 
-    def mark_sent(self, shard_id: str, number: int) -> None:
-        """Notes that all that an entry owes was sent."""
-        self._put(shard_id, number, "sent", b"")
+    def _is_by(self, writer: str, shard_id: str, number: int) -> bool:
+        try:
+            return bool(self._entry(shard_id, number)["writer"] == writer)
+        except CorruptLog:
+            return False  # whoever it was, the state at hand cannot be known to follow from it
+
+    def mark_sent(self, shard_id: str, number: int, clock: Mapping[str, Any]) -> None:
+        """Notes that all that an entry owes was sent, and once more where it had come to: `clock` may be its
+        whole change.
+        """
+        kept = {name: clock[name] for name in CLOCK}
+        self._put(shard_id, number, "sent", packed({"n": number, "clock": kept}))
 
     def write_base(self, shard_id: str, number: int, state: Any) -> int:
         """Saves the whole state as it is after the entry of this number; returns its bytes."""
@@ -261,12 +349,12 @@ class StateLog:
                 return
             more = {"ContinuationToken": listing["NextContinuationToken"]}
 
-    def _base(self, shard_id: str, number: int) -> Any | None:
+    def _base(self, shard_id: str, number: int, *, is_damaged: bool) -> Any | None:
         try:
             return self._read(shard_id, number, "base")["state"]
-        except Missing:
-            raise
         except CorruptLog as error:
+            if isinstance(error, Missing) and not is_damaged:
+                raise
             logger.warning(
                 "A base is left out, an older one and more entries are read instead.", reason=str(error)
             )
@@ -282,21 +370,11 @@ class StateLog:
         except ClientError as error:
             if status(error) != NOT_FOUND:
                 raise self._forbidden(key, "s3:GetObject and s3:ListBucket", error) from error
-            raise Missing(
-                f"{self._where(shard_id, number, kind)} is gone; {self._advice(shard_id)}"
-            ) from None
+            raise Missing(f"{self._where(shard_id, number, kind)} is gone.") from None
         document: dict[str, Any] | None = unpacked(body)
         if document is None or document.get("n") != number:
-            raise CorruptLog(f"{self._where(shard_id, number, kind)} is damaged; {self._advice(shard_id)}")
+            raise CorruptLog(f"{self._where(shard_id, number, kind)} is damaged.")
         return document
-
-    def _advice(self, shard_id: str) -> str:
-        """In this order: a container that still remembers the state would write on above the deleted log."""
-        return (
-            "restore the object, or let the shard begin anew: change a variable of the functions detect and "
-            "tick, so that they forget the shard, and two minutes later delete "
-            f"s3://{self._bucket}/{self._prefix(shard_id)}."
-        )
 
     def _put(self, shard_id: str, number: int, kind: str, body: bytes, **condition: str) -> None:
         key = self._key(shard_id, number, kind)

@@ -145,7 +145,7 @@ def weigh(monkeypatch: pytest.MonkeyPatch, size: Callable[[int], int]) -> None:
 def test_a_base_waits_until_the_entries_since_the_last_one_have_its_bytes(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weigh(monkeypatch, lambda _total: 1_500)
+    weigh(monkeypatch, lambda _total: 4_000)
     monkeypatch.setattr(session, "MOST_ENTRIES_A_BASE", 10 * ENTRIES_A_BASE)
     running = container()
     batches(running, 3 * ENTRIES_A_BASE, clock)

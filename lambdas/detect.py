@@ -21,7 +21,6 @@ from lambdas.effects.state_log import StateLog
 from lambdas.effects.stream import Stream
 from lambdas.effects.taken_records import TakenRecords
 from lambdas.formats.decode import AGGREGATED, Decoder, is_aggregate
-from lambdas.model import Row
 from lambdas.streaming.shard import Outcome, Record, Shard
 
 logger = Logger()
@@ -111,15 +110,13 @@ def read_records(batch: Sequence[Mapping[str, Any]]) -> list[Record]:
     datas = [a2b_base64(each["data"]) for each in given]
     arrivals_ms = [round(each["approximateArrivalTimestamp"] * 1000) for each in given]
     sequences = [int(each["sequenceNumber"]) for each in given]
-    records = []
-    for data, arrival_ms, sequence, parts in zip(
-        datas, arrivals_ms, sequences, decoder.decode_all(datas, arrivals_ms, sequences), strict=True
-    ):
-        rows = [part for part in parts if isinstance(part, Row)]
-        if not rows and is_aggregate(data):
-            warn_of_aggregates()
-        records.append(Record(sequence, arrival_ms / 1000, rows, len(parts) - len(rows)))
-    return records
+    decoded = decoder.decode_all(datas, arrivals_ms, sequences)
+    if any(unreadable and is_aggregate(data) for data, (_, unreadable) in zip(datas, decoded, strict=True)):
+        warn_of_aggregates()
+    return [
+        Record(sequence, arrival_ms / 1000, rows, unreadable)
+        for sequence, arrival_ms, (rows, unreadable) in zip(sequences, arrivals_ms, decoded, strict=True)
+    ]
 
 
 def read_again(page: Sequence[Mapping[str, Any]]) -> list[Record]:

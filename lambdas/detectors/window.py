@@ -32,7 +32,11 @@ class Pane:
     since: int
     last: int
     until: int
-    aggregates: list[Running]
+    feeds: list[tuple[Callable[[Values], Value], Running]]  # each aggregate with what it takes of an event
+
+    def merge(self, other: Pane) -> None:
+        for (_, mine), (_, others) in zip(self.feeds, other.feeds, strict=True):
+            mine.merge(others)
 
 
 @dataclass(slots=True)
@@ -169,7 +173,7 @@ class Window(Detector[Panes]):
         return not state.open
 
     def save(self, state: Panes) -> Any:
-        panes = [[p.since, p.last, [each.save() for each in p.aggregates]] for p in state.open.values()]
+        panes = [[p.since, p.last, [each.save() for _, each in p.feeds]] for p in state.open.values()]
         return [state.following, panes, state.shown]
 
     def restore(self, saved: Any) -> Panes:
@@ -178,10 +182,11 @@ class Window(Detector[Panes]):
 
     def _pane(self, since: int, last: int, saved: Any = None) -> Pane:
         kept = saved or [None] * len(self.aggregates)
-        aggregates = [
-            running(each, self.distinct_cap, old) for each, old in zip(self.aggregates, kept, strict=True)
+        feeds = [
+            (read, running(each, self.distinct_cap, old))
+            for read, each, old in zip(self._readers, self.aggregates, kept, strict=True)
         ]
-        return Pane(since, last, last if self.gap_ms else since + self.every_ms, aggregates)
+        return Pane(since, last, last if self.gap_ms else since + self.every_ms, feeds)
 
     def due(self, state: Panes) -> float | None:
         if not state.open:
@@ -198,7 +203,7 @@ class Window(Detector[Panes]):
         is_known = pane is not None and pane.since <= at < pane.until
         if pane is None or not is_known:
             pane = state.latest = self._session(state, at) if self.gap_ms else self._tumbling(state, at)
-        for read, aggregate in zip(self._readers, pane.aggregates, strict=True):
+        for read, aggregate in pane.feeds:
             value = read(row.values)
             if value is not None:
                 aggregate.take(value)
@@ -226,8 +231,7 @@ class Window(Detector[Panes]):
             del state.open[pane.since]
         for pane in near[1:]:
             whole.last = max(whole.last, pane.last)
-            for mine, other in zip(whole.aggregates, pane.aggregates, strict=True):
-                mine.merge(other)
+            whole.merge(pane)
         whole.since, whole.last = min(whole.since, at), max(whole.last, at)
         whole.until = whole.last
         state.open[whole.since] = whole
@@ -255,14 +259,11 @@ class Window(Detector[Panes]):
         )
 
     def _closed(self, since: int, until: int, panes: list[Pane], shown: Values) -> Iterator[Said]:
-        if len(panes) == 1:
-            aggregates = panes[0].aggregates
-        else:
-            aggregates = self._pane(since, since).aggregates
-            for pane in panes:
-                for mine, other in zip(aggregates, pane.aggregates, strict=True):
-                    mine.merge(other)
-        values = {asked.label: each.result() for asked, each in zip(self.aggregates, aggregates, strict=True)}
+        whole = panes[0] if len(panes) == 1 else self._pane(since, since)
+        for pane in panes if len(panes) > 1 else ():
+            whole.merge(pane)
+        results = [aggregate.result() for _, aggregate in whole.feeds]
+        values = {asked.label: result for asked, result in zip(self.aggregates, results, strict=True)}
         if self.keep or self.metric:
             yield WindowResult(since / 1000, until / 1000, values)
         if self._when is not None:

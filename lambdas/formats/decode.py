@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 from lambdas.columns import Column, Unfit, Value, Values, lake_time
@@ -18,6 +18,7 @@ from lambdas.model import Format, Pipeline, Row, private_within
 # to decide.
 MOST_PARTS = 5_000
 SHOWN_CHARACTERS = 200
+NOTHING: Mapping[str, Any] = {}
 AGGREGATE = (
     b"\xf3\x89\x9a\xc2"  # what a record of the Kinesis producer library that packs several begins with
 )
@@ -56,41 +57,43 @@ class Decoder:
 
     def decode_all(
         self, datas: Sequence[bytes], arrivals_ms: Sequence[int], sequences: Sequence[int]
-    ) -> list[list[Row | Unreadable]]:
-        """What `decode` says of each record. The usual one is an object whose values fit: all such are read
-        together, column by column, which takes a fraction of the time.
+    ) -> list[tuple[list[Row], int]]:
+        """What `decode` says of each record, in short: its rows, and how many parts cannot be read. The usual
+        record is one object whose values fit: all such are read together, column by column, which takes a
+        fraction of the time.
         """
-        usual: dict[int, Row | Unreadable] = {}
-        if self._read_all is not None:
-            parts = {place: part for place, part in enumerate(self._read_all(datas)) if part is not None}
-            usual = self._usual_rows(parts, arrivals_ms, sequences)
-        return [
-            [usual[place]] if place in usual else list(self.decode(data, arrival_ms, sequence=sequence))
-            for place, (data, arrival_ms, sequence) in enumerate(
-                zip(datas, arrivals_ms, sequences, strict=True)
-            )
-        ]
+        decoded: list[tuple[list[Row], int]] = []
+        usual = self._usual_rows(datas, arrivals_ms, sequences)
+        for row, data, arrival_ms, sequence in zip(usual, datas, arrivals_ms, sequences, strict=True):
+            if row is not None:
+                decoded.append(([row], 0))
+            else:
+                parts = list(self.decode(data, arrival_ms, sequence=sequence))
+                rows = [part for part in parts if isinstance(part, Row)]
+                decoded.append((rows, len(parts) - len(rows)))
+        return decoded
 
     def _usual_rows(
-        self, parts: Mapping[int, Mapping[str, Any]], arrivals_ms: Sequence[int], sequences: Sequence[int]
-    ) -> dict[int, Row | Unreadable]:
-        """The rows of objects by their places, without those that hold a value that does not fit."""
+        self, datas: Sequence[bytes], arrivals_ms: Sequence[int], sequences: Sequence[int]
+    ) -> list[Row | None]:
+        """The row of each record that is one object in which nothing is wrong."""
+        if self._read_all is None:
+            return [None] * len(datas)
+        # In place of what is no object an empty one: its key is missing, so it is no row.
+        parts = [NOTHING if part is None else part for part in self._read_all(datas)]
         rows: list[dict[str, Value]] = [{} for _ in parts]
         unfit: set[int] = set()
         for name, source, path, _, column in self._columns:
-            values = [part.get(source) for part in parts.values()]
+            values = [part.get(source) for part in parts]
             if len(path) > 1:
-                values = [
-                    walk(part, path) if value is None else value
-                    for part, value in zip(parts.values(), values, strict=True)
-                ]
+                pairs = zip(parts, values, strict=True)
+                values = [walk(part, path) if value is None else value for part, value in pairs]
             for row, value in zip(rows, read_column(column, values, unfit), strict=True):
                 row[name] = value
-        return {
-            place: self._placed(row, arrivals_ms[place], sequences[place], 0)
-            for number, (place, row) in enumerate(zip(parts, rows, strict=True))
-            if number not in unfit
-        }
+        placed = map(self._placed, rows, arrivals_ms, sequences, repeat(0))
+        return [
+            row if isinstance(row, Row) and place not in unfit else None for place, row in enumerate(placed)
+        ]
 
     def decode(self, data: bytes, arrival_ms: int, *, sequence: int = 0) -> Iterator[Row | Unreadable]:
         """The parts of one record in order. `arrival_ms` is when the stream took it, ms since 1970."""
@@ -149,12 +152,11 @@ class Decoder:
     ) -> Row | Unreadable:
         """Values that fit, as an event with its time."""
         arrival = arrival_ms / 1000
-        time = values.get(self._time) if self._time else None
+        time: Any = values[self._time] if self._time else None  # only a Timestamp is an event's time
         if time is None:
             time = arrival
             if self._time:
                 values[self._time] = arrival
-        assert isinstance(time, int | float)  # only a Timestamp is an event's time
         if time > arrival and round(time * 1000) > arrival_ms + self._ahead_ms:
             field = self._time or ""
             if field in self._hidden:  # with the arrival, how far ahead would say when
@@ -165,27 +167,27 @@ class Decoder:
                 field,
                 lake_time(time),
             )
-        return Row(float(time), values, arrival, sequence, index)
+        return Row(time, values, arrival, sequence, index)
 
 
-def read_column(column: Column, values: list[Any], unfit: set[int]) -> Sequence[Value]:
+def read_column(column: Column, values: Sequence[Any], unfit: set[int]) -> Sequence[Value]:
     """The column's own values of incoming ones; adds the places of those that do not fit to `unfit`."""
     read = column.read_all(values)
     if read is not None:
         return read
-    present = [value for value in values if value is not None]
-    found = column.read_all(present) if len(present) < len(values) and not column.required else None
-    if found is not None:
-        each = iter(found)
-        return [None if value is None else next(each) for value in values]
+    missing = {place for place, value in enumerate(values) if value is None}
+    if column.required:
+        unfit |= missing
+    read = column.read_all([value for value in values if value is not None]) if missing else None
+    if read is not None:
+        present = iter(read)
+        return [None if value is None else next(present) for value in values]
     one_by_one: list[Value] = []
     for place, value in enumerate(values):
         try:
             one_by_one.append(None if value is None else column.read(value))
-        except Exception:  # a column of a pipeline's own may raise anything; `_row` finds the words for it
+        except Exception:  # a column of a pipeline's own may raise anything; `decode` finds the words for it
             one_by_one.append(None)
-            unfit.add(place)
-        if value is None and column.required:
             unfit.add(place)
     return one_by_one
 

@@ -25,7 +25,7 @@ from lambdas.model import (
     severity_of,
 )
 from lambdas.streaming.episode import Episode
-from lambdas.streaming.reorder import bounded
+from lambdas.streaming.reorder import MOST_CHARACTERS, bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Lane:
 
     def key_of(self, row: Row) -> str | None:
         key = self._key_of(row.values)
-        return None if key is None else bounded(key)
+        return key if key is None or len(key) <= MOST_CHARACTERS else bounded(key)
 
     def advance(self, key: str, due: float) -> None:
         """A deadline that stood in the timers has come."""

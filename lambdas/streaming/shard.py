@@ -226,8 +226,9 @@ class Shard:
         return self._arrived + max(0.0, first + self._lateness - self._newest)
 
     def _take_in(self, record: Record) -> None:
-        if record.rows:  # what cannot be read says nothing of time, and must not hold it up
-            self._arrived = max(record.arrival, self._arrived or record.arrival)
+        # What cannot be read says nothing of time, and must not hold it up.
+        if record.rows and (self._arrived is None or record.arrival > self._arrived):
+            self._arrived = record.arrival
         for row in record.rows:
             self._take(row)
         if record.unreadable:
@@ -248,7 +249,7 @@ class Shard:
                 self._late(row, self.watermark if closed.until is None else closed.until)
                 return
         # A clock that is ahead of the stream's moves nothing: all others would be late by it.
-        seen = min(row.time, row.arrival)
+        seen = row.time if row.time < row.arrival else row.arrival
         if self._newest is None or seen > self._newest:
             self._newest = seen
             self._move_to(seen - self._lateness)
@@ -290,7 +291,8 @@ class Shard:
             self.watermark = watermark
             if watermark >= self._timers.first or watermark >= self._buffer.first:
                 self._settle(watermark)
-            self._ids.forget_until(watermark)
+            if self._id_column:
+                self._ids.forget_until(watermark)
 
     def _settle(self, watermark: float) -> None:
         """Does what is due up to the watermark, in order of event time."""

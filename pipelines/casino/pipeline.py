@@ -35,6 +35,7 @@ pipeline = Pipeline(
     sources=[Kinesis()],
     formats=[Json()],
     load=Load(events_per_second=1.4, keys=30),
+    tick=seconds(10),
     detectors=[
         Sequence(name="high_roller", steps=[Step(when=high_roller_enters), Step(when=Play.action.is_("sit"))],
                  within=minutes(30), show=[Guests.tier, Play.table_id], severity=LOW, audience="hosts",

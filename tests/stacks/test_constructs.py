@@ -121,6 +121,32 @@ def test_an_existing_stream_is_read_from_where_its_owner_says_for_as_long_as_can
     )
 
 
+def test_an_existing_stream_may_be_read_by_a_consumer_of_our_own() -> None:
+    app = cdk.App(context=CONTEXT)
+    existing = {"temperature": {"arn": ARN, "start": "oldest"}}
+    settings = Settings.read({"pipelines": ["temperature"], "existing_streams": existing})
+    lake = LakeStack(app, "lake", settings=settings)
+    operators = OperatorsStack(app, "operators", settings=settings, lake=lake)
+    own_line = pipeline(Kinesis(fan_out=True))
+    stack = PipelineStack(app, "test", pipeline=own_line, settings=settings, lake=lake, operators=operators)
+
+    template = assertions.Template.from_stack(stack)
+    consumer = {"Fn::GetAtt": ["DetectRecordsConsumerFCF45F3A", "ConsumerARN"]}
+    template.resource_properties_count_is(
+        "AWS::Kinesis::StreamConsumer", {"ConsumerName": "freshet-temperature", "StreamARN": ARN}, 1
+    )
+    template.has_resource_properties(
+        "AWS::Lambda::EventSourceMapping", {"EventSourceArn": consumer, "StartingPosition": "TRIM_HORIZON"}
+    )
+    granted = [
+        (statement["Action"], statement["Resource"])
+        for policy in template.find_resources("AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "SubscribeToShard" in str(statement["Action"])
+    ]
+    assert granted == [("kinesis:SubscribeToShard", consumer)]
+
+
 def test_what_a_pipeline_quarantined_can_be_asked_for_after_it_is_gone() -> None:
     lake = LakeStack(cdk.App(context=CONTEXT), "test", settings=Settings.read({"pipelines": ["temperature"]}))
 

@@ -12,7 +12,7 @@ import pytest
 
 from lambdas.columns import DeclarationError
 from lambdas.effects.session import ENTRIES_A_BASE
-from lambdas.model import Load
+from lambdas.model import Kinesis, Load, seconds
 from pipelines import discovery
 from stacks import costs
 from stacks.costs import Costs, Flow, Row
@@ -92,6 +92,45 @@ def test_streams_on_demand_or_kept_longer_have_their_own_prices() -> None:
     assert own.idle == pytest.approx(730 * 0.04)
     assert longer.idle == pytest.approx(730 * 0.035)
     assert "kept over a week" in longer.reckoned
+
+
+def test_a_loop_costs_little_while_nothing_is_awaited_and_else_runs_for_its_minute() -> None:
+    [clock] = costs.grouped(costs.loop({}, flow(tick=seconds(10))))
+
+    minutes, gigabyte_hours = 730 * 60, 64 / 1024 / 3600
+    assert clock.idle == pytest.approx(minutes * (1e-6 + 0.1 * gigabyte_hours * 0.06))
+    assert clock.loaded == pytest.approx(minutes * (1e-6 + 50 * gigabyte_hours * 0.06))
+
+
+def test_a_tick_below_a_minute_looks_so_often_at_the_state_log(reckoned: dict[str, Costs]) -> None:
+    looks, each = row(reckoned["casino"], "looks at the state log"), 5.4e-6
+
+    assert looks.idle == pytest.approx(730 * 60 * each)
+    assert looks.loaded == pytest.approx(730 * 60 * 6 * each)
+
+
+def test_a_line_of_its_own_costs_by_shard_or_by_what_goes_through_it() -> None:
+    own, on_demand = (
+        costs.grouped(costs.own_line({}, flow(sources=[Kinesis(fan_out=True, provisioned=count)])))[0]
+        for count in (1, None)
+    )
+
+    gigabytes = own.uses[1].loaded
+    assert gigabytes == flow().gigabytes
+    assert own.idle == pytest.approx(730 * 0.015)
+    assert own.loaded == pytest.approx(own.idle + gigabytes * 0.013)
+    assert on_demand.idle == 0
+    assert on_demand.loaded == pytest.approx(gigabytes * 0.05)
+
+
+def test_what_goes_through_its_own_line_is_not_paid_for_twice() -> None:
+    stream = {"StreamModeDetails": {"StreamMode": "ON_DEMAND"}, "RetentionPeriodHours": 24}
+    shared, own = (
+        costs.grouped(costs.stream(stream, flow(sources=[Kinesis(fan_out=each, provisioned=None)])))[0]
+        for each in (False, True)
+    )
+
+    assert shared.loaded - own.loaded == pytest.approx(flow().gigabytes * 0.04)
 
 
 def test_a_nightly_job_costs_where_it_is_switched_on() -> None:

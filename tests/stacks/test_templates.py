@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ STATEFUL = {
     "AWS::Glue::Table",
     "AWS::KMS::Key",
     "AWS::Kinesis::Stream",
+    "AWS::Kinesis::StreamConsumer",
     "AWS::KinesisFirehose::DeliveryStream",
     "AWS::Lambda::EventSourceMapping",
     "AWS::Logs::LogGroup",
@@ -73,6 +75,7 @@ STATELESS = {
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
     "AWS::Scheduler::Schedule",
+    "AWS::StepFunctions::StateMachine",
 }
 MAPPING, DELIVERY = "<DetectRecordsMapping8E0415CE>", "<EventsDeliveryStream65A0AE3A>"
 PIPELINE = "<the pipeline>"
@@ -588,7 +591,6 @@ def test_changes_are_told_one_by_one_and_a_storm_not_at_once(cdk_out: Path) -> N
 def test_a_tick_comes_each_minute_and_is_never_tried_again(cdk_out: Path) -> None:
     for name in PIPELINES:
         schedule = only(cdk_out, "AWS::Scheduler::Schedule", stack=STACKS[name]).properties
-        own_queue = only(cdk_out, "AWS::Lambda::EventInvokeConfig", stack=STACKS[name]).properties
         tick = only(cdk_out, "AWS::Lambda::Function", stack=STACKS[name], starting="Tick")
 
         assert schedule["ScheduleExpression"] == "rate(1 minute)"
@@ -597,11 +599,49 @@ def test_a_tick_comes_each_minute_and_is_never_tried_again(cdk_out: Path) -> Non
             "MaximumEventAgeInSeconds": 60,
             "MaximumRetryAttempts": 0,
         }
+        assert tick.properties["Timeout"] < 60
+        if PIPELINES[name].tick < timedelta(minutes=1):
+            continue  # the loop that it starts has a test of its own
+        own_queue = only(cdk_out, "AWS::Lambda::EventInvokeConfig", stack=STACKS[name]).properties
+        assert schedule["Target"]["Arn"] == f"<{tick.logical_id}.Arn>"
         given = json.loads(schedule["Target"]["Input"])
         assert given == {"scheduled_time": "<aws.scheduler.scheduled-time>"}
         assert (own_queue["MaximumRetryAttempts"], own_queue["MaximumEventAgeInSeconds"]) == (0, 60)
         assert own_queue["FunctionName"] == f"<{tick.logical_id}>"
-        assert tick.properties["Timeout"] < 60
+
+
+def test_a_tick_below_a_minute_comes_by_a_loop_that_ends_when_nothing_is_awaited(cdk_out: Path) -> None:
+    stack, tick = STACKS["casino"], PIPELINES["casino"].tick.total_seconds()
+    machine = only(cdk_out, "AWS::StepFunctions::StateMachine", stack=stack)
+    schedule = only(cdk_out, "AWS::Scheduler::Schedule", stack=stack).properties
+    function = only(cdk_out, "AWS::Lambda::Function", stack=stack, starting="Tick")
+
+    assert schedule["Target"]["Arn"] == f"<{machine.logical_id}>"
+    assert machine.properties["StateMachineType"] == "EXPRESS"
+    assert json.loads(machine.properties["DefinitionString"]) == {
+        "StartAt": "Tick",
+        "TimeoutSeconds": 120,
+        "States": {
+            "Tick": {
+                "Type": "Task",
+                "Resource": f"<{function.logical_id}.Arn>",
+                "Parameters": {
+                    "scheduled_time.$": "$$.State.EnteredTime",
+                    "loop_began.$": "$$.Execution.StartTime",
+                    "pause": tick,
+                },
+                "Next": "IsWantedAgain",
+            },
+            "IsWantedAgain": {
+                "Type": "Choice",
+                "Choices": [{"Variable": "$.again", "BooleanEquals": True, "Next": "Pause"}],
+                "Default": "Over",
+            },
+            "Pause": {"Type": "Wait", "Seconds": tick, "Next": "Tick"},
+            "Over": {"Type": "Succeed"},
+        },
+    }
+    assert resources(cdk_out, "AWS::Lambda::EventInvokeConfig", stack=stack) == []
 
 
 def test_an_iot_rule_passes_any_payload_on_by_its_device(cdk_out: Path) -> None:
@@ -622,8 +662,8 @@ def test_roles_have_no_managed_policy_and_are_assumed_by_one_service(cdk_out: Pa
         (trust,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
         service = trust["Principal"]["Service"]
         assert isinstance(service, str)
-        # These two say for whom they act; Lambda and Firehose take a role of their own account only.
-        if service in ("iot.amazonaws.com", "scheduler.amazonaws.com"):
+        # These say for whom they act; Lambda and Firehose take a role of their own account only.
+        if service in ("iot.amazonaws.com", "scheduler.amazonaws.com", "states.amazonaws.com"):
             assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == "<AWS::AccountId>"
 
 

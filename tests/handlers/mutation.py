@@ -70,7 +70,7 @@ TEXTS = (
     "{",
     "é",
 )
-OTHERS = (None, True, False, [], {}, [None], {"": None}, [[1]], {"a": {"b": [1]}})
+OTHERS: tuple[Any, ...] = (None, True, False, [], {}, [None], {"": None}, [[1]], {"a": {"b": [1]}})
 LEVELS = (2, 150, 199, 200, 201, 250)
 BLANKS = (b"", b" ", b"\n", b"\r\n", b"\t", b",", b"\x1e", b"\x00", b"\xef\xbb\xbf")
 

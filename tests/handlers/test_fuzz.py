@@ -1,4 +1,4 @@
-"""Whatever bytes come: each part of a record is an event or in quarantine with a reason, as transform and detect
+"""Whatever bytes come: each part of a record is an event or in quarantine with a reason, transform and detect
 agree, and no exception leaves a handler.
 """
 

@@ -298,6 +298,10 @@ def declare_smoke(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--timeout", type=float, help="seconds to wait, by default until the lake's next file is due"
     )
+    declare_account(verb)
+
+
+def declare_account(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--region", help="where it is deployed, unless the environment says it")
     verb.add_argument("--profile", help="whose credentials to use, unless the environment says it")
 
@@ -313,6 +317,22 @@ def smoke(arguments: argparse.Namespace) -> int:
             # The CDK's command takes it so; boto3 alone would not.
             region=arguments.region or os.environ.get("AWS_REGION"),
             profile=arguments.profile,
+        )
+
+
+def declare_redrive(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("pipeline", help="which deployed pipeline")
+    declare_yes(verb)
+    declare_account(verb)
+
+
+def redrive(arguments: argparse.Namespace) -> int:
+    from operate.deployment import Refused
+    from operate.redrive import redrive
+
+    with refused(Refused):
+        return redrive(
+            arguments.pipeline, yes=arguments.yes, region=arguments.region, profile=arguments.profile
         )
 
 
@@ -344,6 +364,7 @@ VERBS: dict[str, tuple[Run, str, Declare]] = {
     "deploy": (deploy, "deploy what cdk.json says, after saying what that makes and costs", declare_yes),
     "destroy": (destroy, "take down what is deployed, after saying what is kept", declare_yes),
     "smoke": (smoke, "send a marked event through a deployed pipeline and wait for its alert", declare_smoke),
+    "redrive": (redrive, "detect what a deployed pipeline gave up, each record once", declare_redrive),
     "check": (check, "synthesize every pipeline; cdk-nag, cfn-lint and the SQL gate", lambda _: None),
 }
 

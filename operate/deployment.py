@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any  # what AWS answers is as mixed as JSON
 
 from botocore.exceptions import (
@@ -105,3 +107,21 @@ def needed(outputs: dict[str, str], names: set[str], pipeline: str) -> dict[str,
             "Freshet made them. Deploy them again."
         )
     return outputs
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """How to speak with whoever asks; tests speak in their place."""
+
+    say: Callable[[str], None] = print
+    ask: Callable[[str], str] = input
+    is_there: Callable[[], bool] = field(default=lambda: sys.stdin.isatty())
+
+    def agree(self, question: str, *, yes: bool) -> None:
+        """Raises `Refused` unless somebody says yes, here or by `--yes`."""
+        if yes:
+            return
+        if not self.is_there():
+            raise Refused("Nobody is here to be asked; say --yes if that is what you want. Nothing was done.")
+        if self.ask(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+            raise Refused("Nothing was done.")

@@ -6,89 +6,25 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto.sns.models import SNSBackend
 
-from laptop.athena import Athena
-from laptop.clock import Clock as SimulatedClock
-from laptop.cloud import Cloud
 from laptop.functions import FunctionError
-from laptop.resources import ACCOUNT, Resource
-from laptop.run import Progress, Run
-from laptop.run_folder import RunFolder
 from operate.deployment import Refused
 from operate.marked import MARK, choose
 from operate.smoke import Clock, Deployed, Smoke, smoke
 from pipelines import cases, discovery
 from sql.lake import Lake
+from tests.operate.support import START, World, attached, broken, deployed
 
 PIPELINES = discovery.names()
-START = 1_767_261_647.3  # 2026-01-01 10:00:47 UTC
 NUMBERS_MARK = "9002601"  # the year and month of the simulated clock behind what no device has
 # What AWS documents that Athena needs for a large result, and none of the laptop's is.
 LARGE_RESULTS = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
-
-
-@dataclass
-class World:
-    """A deployed account in which time goes on while somebody sleeps."""
-
-    cloud: Cloud
-    run: Run
-    folder: Path
-    said: list[str] = field(default_factory=list)
-
-    def sleep(self, seconds: float) -> None:
-        until = self.cloud.clock.now + seconds
-        with self.cloud.policies.acting_as_nobody():
-            while self.cloud.clock.now < until:
-                self.cloud.clock.advance_to(min(until, self.cloud.clock.now + 5.0))
-                self.run.pump()
-
-    def smoke(self, pipeline: str, **more: Any) -> int:
-        clock = Clock(now=lambda: self.cloud.clock.now, sleep=self.sleep)
-        return smoke(pipeline, say=self.said.append, clock=clock, **more)
-
-    @property
-    def stages(self) -> list[str]:
-        """The stages that were reached, and whether it stuck."""
-        lines = [re.match(r" +\d+ s  (STUCK|sent|.+)", line) for line in self.said]
-        return [match[1] for match in lines if match]
-
-    def alert_mapping(self, pipeline: str) -> Any:
-        """Lambda's reading of a pipeline's changes."""
-        function = self.of_pipeline("AWS::Lambda::Function", pipeline, "Alert").physical_id
-        (found,) = [each for each in self.run.mappings._mappings if each._function.endswith(f":{function}")]
-        return found
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.said)
-
-    def of_pipeline(self, type: str, pipeline: str, starting: str) -> Resource:
-        stack = f"freshet-{pipeline.replace('_', '-')}"
-        (found,) = [
-            each
-            for each in self.cloud.of_type(type)
-            if each.stack == stack and each.logical_id.startswith(starting)
-        ]
-        return found
-
-
-@contextmanager
-def deployed(cdk_out: Path, folder: Path) -> Iterator[World]:
-    with Cloud(SimulatedClock(START)) as cloud:
-        cloud.deploy(cdk_out)
-        kept = RunFolder(folder)
-        with closing(Run(cloud, kept, Progress())) as run, Athena(cloud, kept, run.keep).answering():
-            yield World(cloud, run, folder)
 
 
 @pytest.fixture(scope="module")
@@ -106,34 +42,11 @@ def world(account: World) -> World:
     return account
 
 
-def attached(world: World, pipeline: str) -> str:
-    """A role that has the policy which the stack names, and no other."""
-    policy = world.of_pipeline("AWS::IAM::ManagedPolicy", pipeline, "Smoke")
-    name = f"runs-smoke-{pipeline}"
-    world.cloud.resources["Test", name] = Resource(
-        stack="Test",
-        logical_id=name,
-        type="AWS::IAM::Role",
-        physical_id=name,
-        properties={
-            "AssumeRolePolicyDocument": {"Statement": []},
-            "Policies": [{"PolicyName": "own", "PolicyDocument": policy.properties["PolicyDocument"]}],
-        },
-    )
-    return f"arn:aws:iam::{ACCOUNT}:role/{name}"
-
-
-@contextmanager
-def broken(owner: Any, name: str, value: Any) -> Iterator[None]:
-    with mock.patch.object(owner, name, value):
-        yield
-
-
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_a_marked_event_is_told_and_in_the_lake_under_the_policy_of_the_stack(
     world: World, pipeline: str
 ) -> None:
-    with world.cloud.policies.acting_as(attached(world, pipeline)):
+    with world.cloud.policies.acting_as(attached(world, pipeline, "Smoke")):
         assert world.smoke(pipeline) == 0
 
     assert world.stages == [
@@ -180,9 +93,9 @@ def test_a_mapping_that_is_switched_off_is_named(world: World) -> None:
     mapping = world.of_pipeline("AWS::Lambda::EventSourceMapping", "temperature", "Detect").physical_id
     functions = world.cloud.client("lambda")
     functions.update_event_source_mapping(UUID=mapping, Enabled=False)
-    own = [each for each in world.run.mappings._mappings if getattr(each, "_uuid", "") != mapping]
-    with broken(world.run.mappings, "_mappings", own):
-        assert world.smoke("temperature", timeout=300) == 1
+    world.run.mappings.switch(mapping, enabled=False)
+    assert world.smoke("temperature", timeout=300) == 1
+    world.run.mappings.switch(mapping, enabled=True)
     functions.update_event_source_mapping(UUID=mapping, Enabled=True)
 
     assert world.stages == ["sent", "STUCK"]
@@ -269,7 +182,7 @@ def test_what_the_user_can_mend_is_a_sentence(
 
 
 def test_who_has_no_right_is_told_which_policy_to_get(world: World) -> None:
-    role = attached(world, "casino")
+    role = attached(world, "casino", "Smoke")
 
     with (
         world.cloud.policies.acting_as(role),
@@ -285,7 +198,7 @@ def test_who_has_no_right_is_told_which_policy_to_get(world: World) -> None:
     falls_short="",
 )
 def test_every_right_of_the_policy_is_used(world: World) -> None:
-    role = attached(world, "temperature")
+    role = attached(world, "temperature", "Smoke")
     with world.cloud.policies.acting_as(role):
         assert world.smoke("temperature") == 0
         with broken(world.run.mappings, "pump", lambda _now: 0):

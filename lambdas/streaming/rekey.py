@@ -23,8 +23,8 @@ from lambdas.streaming.taken import Range
 PREFIX = "rekeyed/"  # before the name of a second stream's shard, in the log and in ids
 ITEM = "rekeyed"
 MOST_EVENTS = 500  # of one key in a record
-# A commit's events are all in the second stream before the next commit is made, so what comes again is of the
-# newest commit; the one before it is kept for a put that was on its way for long.
+# All of a commit is in the second stream before the next commit is made, so what comes again is of the
+# newest; the one before it is kept for a put that was on its way for long.
 COMMITS_KEPT = 2
 UNHEARD = ""  # the shards that no mark has named yet: nothing can be said of their time
 SHARD_BITS, SEQUENCE_BITS = 32, 192
@@ -81,8 +81,10 @@ class Onward:
             event = [row.time, row.arrival, str(row.sequence), row.index, *map(values.get, labels)]
             self._waiting.setdefault((name, bounded(key)), (labels, []))[1].append(event)
 
-    def items(self, commit: int, watermark: float | None, counts: Counter[str]) -> Iterator[Item]:
-        """What a commit owes the second stream; `watermark` is the shard's as it was before that commit."""
+    def items(self, before: Mapping[str, Any], sequence: int, counts: Counter[str]) -> Iterator[Item]:
+        """What a commit owes the second stream; `before` is the shard's clock as it was before that commit,
+        `sequence` its number now.
+        """
         counts["keyless"] += self._keyless
         self._keyless = 0
         for (name, key), (labels, events) in self._waiting.items():
@@ -92,8 +94,9 @@ class Onward:
                     "partition_key": key or "-",  # Kinesis takes no empty one
                     "key": name,
                     "shard": self._shard_id,
-                    "commit": str(commit),
-                    "watermark": watermark,
+                    "after": before["sequence"],
+                    "commit": str(sequence),
+                    "watermark": before["watermark"],
                     "columns": labels,
                     "events": part,
                 }
@@ -113,34 +116,31 @@ def labels_of(pipeline: Pipeline, detectors: Iterable[Detector]) -> list[str]:
 
 
 class Newest(Protocol):
-    """What the log's newest entry says of a shard."""
+    """What the log's newest entry says of a shard; its clock, as the shard saves it, is empty before the
+    first one.
+    """
 
     @property
     def is_settled(self) -> bool: ...
     @property
-    def newest(self) -> float | None: ...
-    @property
-    def arrived(self) -> float | None: ...
-    @property
-    def watermark(self) -> float | None: ...
+    def clock(self) -> Mapping[str, Any]: ...
 
 
-def reach(newest: Newest, *, is_idle: bool, now: float, lateness: float) -> float | None:
-    """The event time (s) before which nothing more comes from a shard of the first stream; `None`: not known.
+def mark(now: float, shards: Mapping[str, tuple[Newest, bool]], lateness: float) -> dict[str, Any]:
+    """What a tick at `now` tells a shard of the second stream: each shard of the first, and the event time
+    before which nothing more comes from it, `None` where that is not known.
 
-    All of it is in the second stream already, so a mark that is put there now comes after it.
+    `shards` says of each what its log does, and whether it was proven idle after that. What its log says is
+    in the second stream by now, unless it is not settled; so a mark that is put there comes after it.
     """
-    if not newest.is_settled:
-        return None
-    if is_idle and newest.newest is not None and newest.arrived is not None:
-        passed = newest.newest + max(0.0, now - newest.arrived) - lateness
-        return passed if newest.watermark is None else max(passed, newest.watermark)
-    return newest.watermark
-
-
-def mark(now: float, reaches: Mapping[str, float | None]) -> dict[str, Any]:
-    """What a tick at `now` tells a shard of the second stream: how far each of the first has come."""
-    return {"at": now, "reaches": dict(reaches)}
+    reaches: dict[str, float | None] = {}
+    for shard_id, (newest, is_idle) in shards.items():
+        event_time, arrived = newest.clock.get("newest"), newest.clock.get("arrived")
+        if not newest.is_settled or not is_idle:
+            reaches[shard_id] = newest.clock.get("watermark") if newest.is_settled else None
+        elif event_time is not None and arrived is not None:
+            reaches[shard_id] = event_time + max(0.0, now - arrived) - lateness
+    return {"at": now, "reaches": reaches}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +151,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Slim:
-    """Where a record's events are from: by which key they come, from which shard and which commit of it, and
-    which of the commit's records it is. `watermark` is the shard's before that commit.
+    """Where a record's events are from: by which key they come, from which shard and which commit of it.
+    That has what came after the number `after` up to the number `commit`, or what was redriven. `watermark`
+    is the shard's before it.
     """
 
     key: str
     shard: str
+    after: int
     commit: int
-    id: str
     watermark: float | None
 
 
@@ -186,9 +187,9 @@ def read_record(sequence: int, arrival: float, document: Any) -> Rekeyed:
             )
             for time, arrived, number, index, *values in events
         ]
-        id = f"{events[0][2]}:{events[0][3]}"
-        slim = Slim(document["key"], shard, int(document["commit"]), id, document["watermark"])
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # somebody else's record
+        after, commit = int(document["after"]), int(document["commit"])
+        slim = Slim(document["key"], shard, after, commit, document["watermark"])
+    except (AttributeError, KeyError, TypeError, ValueError):  # somebody else's record
         return Rekeyed(sequence, arrival, [], unreadable=1)
     return Rekeyed(sequence, arrival, rows, said=slim)
 
@@ -211,55 +212,68 @@ def number_at(place: int) -> int:
 @dataclass(slots=True)
 class Source:
     """A shard of the first stream as one of the second knows it: the event time before which nothing more
-    comes from it (`None`: not known), its newest event's arrival (s), and the records of its newest commits.
+    comes from it (`None`: not known), its newest event's arrival (s), the number up to which all has come,
+    and what came of the commits after that.
     """
 
     reach: float | None = None
     arrived: float = 0.0
+    through: int = -1
     commits: dict[int, set[str]] = field(default_factory=dict)
-    added: list[tuple[int, str]] = field(default_factory=list)
+    added: dict[int, list[str]] = field(default_factory=dict)
 
     def reaches(self, time: float | None) -> None:
         if time is not None and (self.reach is None or time > self.reach):
             self.reach = time
 
-    def is_repeat(self, commit: int, id: str, *, is_redriven: bool) -> bool:
-        """Whether a record came before. What is redriven may be of any commit, and comes but once."""
-        if id in self.commits.get(commit, ()):
-            return True
-        if len(self.commits) == COMMITS_KEPT and commit < min(self.commits):
-            return not is_redriven
-        self._remember(commit, id)
-        self.added.append((commit, id))
-        return False
+    def fresh(self, slim: Slim, rows: Iterable[Row], *, is_redriven: bool) -> list[Row]:
+        """The rows that have not come before. `is_redriven`: this shard itself had to give them up, so others
+        that are newer came first.
+        """
+        found: dict[str, Row] = {}
+        for row in rows:
+            number = number_at(row.sequence)
+            id = f"{number}:{row.index}"
+            is_known = any(id in ids for ids in self.commits.values())
+            if not is_known and (number > self.through or number <= slim.after or is_redriven):
+                found[id] = row
+        if found and slim.commit > self.through:
+            self._remember(slim.commit, found)
+            self.added.setdefault(slim.commit, []).extend(found)
+        return list(found.values())
 
-    def _remember(self, commit: int, id: str) -> None:
-        self.commits.setdefault(commit, set()).add(id)
+    def _remember(self, commit: int, ids: Iterable[str]) -> None:
+        self.commits.setdefault(commit, set()).update(ids)
         if len(self.commits) > COMMITS_KEPT:
-            del self.commits[min(self.commits)]
+            self.through = min(self.commits)
+            del self.commits[self.through]
 
     def join(self, other: Source) -> None:
         """Takes over what another shard of the second stream knew of the same shard."""
         self.reaches(other.reach)
         self.arrived = max(self.arrived, other.arrived)
+        self.through = max(self.through, other.through)
         for commit in sorted(other.commits):
-            for id in sorted(other.commits[commit]):
-                self.is_repeat(commit, id, is_redriven=False)
+            self._remember(commit, other.commits[commit])
 
     def change(self) -> list[Any]:
-        """What was added since the last change, as plain data."""
-        added, self.added = self.added, []
-        # Of Kinesis a number has 184 bits, more than JSON readers keep.
-        return [self.reach, self.arrived, [[str(commit), id] for commit, id in added]]
+        """What is new since the last change, as plain data."""
+        added, self.added = self.added, {}
+        return self._plain(added)
 
     def save(self) -> list[Any]:
-        known = [[str(commit), id] for commit in sorted(self.commits) for id in sorted(self.commits[commit])]
-        return [self.reach, self.arrived, known]
+        return self._plain(self.commits)
+
+    def _plain(self, commits: Mapping[int, Iterable[str]]) -> list[Any]:
+        # Of Kinesis a number has 184 bits, more than JSON readers keep.
+        ids = [[str(commit), sorted(commits[commit])] for commit in sorted(commits)]
+        return [self.reach, self.arrived, str(self.through), ids]
 
     def restore(self, saved: list[Any]) -> None:
-        self.reach, self.arrived, added = saved
-        for commit, id in added:
-            self._remember(int(commit), id)
+        self.reach, self.arrived, through, commits = saved
+        for commit, ids in commits:
+            self._remember(int(commit), ids)
+        self.through = max(self.through, int(through))
 
 
 class SecondShard(Shard):
@@ -278,6 +292,7 @@ class SecondShard(Shard):
         self._sources: dict[str, Source] = {UNHEARD: Source()}
         self._heard: set[str] = set()  # since the last change
         self._is_redriving = False
+        self._is_new = False  # what it has inherited is not saved yet
         self._source = ""  # the shard that the rows at hand are from
 
     def redrive(self, records: Sequence[Record], taken_before: Iterable[Range]) -> Outcome:
@@ -291,7 +306,7 @@ class SecondShard(Shard):
         assert isinstance(parent, SecondShard)
         for name, theirs in parent._sources.items():
             self._sources.setdefault(name, Source()).join(theirs)
-            self._heard.add(name)
+        self._is_new = True
 
     def _take_in(self, record: Record) -> None:
         said = record.said if isinstance(record, Rekeyed) else None
@@ -305,15 +320,14 @@ class SecondShard(Shard):
     def _take_slim(self, slim: Slim, rows: Sequence[Row]) -> None:
         source = self._sources.setdefault(slim.shard, Source())
         self._heard.add(slim.shard)
-        if source.is_repeat(slim.commit, slim.id, is_redriven=self._is_redriving):
-            self._counts["replayed"] += 1
-            return
         source.reaches(slim.watermark)
-        source.arrived = max(source.arrived, *(row.arrival for row in rows))
-        self._arrived = max(source.arrived, self._arrived or source.arrived)
         self._go_on()
+        fresh = source.fresh(slim, rows, is_redriven=self._is_redriving)
+        self._counts["replayed"] += len(rows) - len(fresh)
         self._source = slim.shard
-        for row in rows:
+        for row in fresh:
+            source.arrived = max(source.arrived, row.arrival)
+            self._arrived = max(source.arrived, self._arrived or source.arrived)
             self._take(row)
 
     def _take_mark(self, mark: Mark) -> None:
@@ -343,12 +357,17 @@ class SecondShard(Shard):
         self._counts["rekeyed"] += self._counts.pop("events", 0)  # they were counted before
         outcome = super()._outcome(is_empty=is_empty)
         sources = {name: self._sources.get(name) for name in sorted(self._heard)}
-        outcome.change["sources"] = {name: one and one.change() for name, one in sources.items()}
+        change = {name: one and one.change() for name, one in sources.items()}
+        outcome.change["sources"] = self._saved() if self._is_new else change
         self._heard.clear()
+        self._is_new = False
         return outcome
 
     def snapshot(self) -> Any:
-        return super().snapshot() | {"sources": {name: one.save() for name, one in self._sources.items()}}
+        return super().snapshot() | {"sources": self._saved()}
+
+    def _saved(self) -> dict[str, Any]:
+        return {name: one.save() for name, one in self._sources.items()}
 
     def restore(self, base: Any | None, changes: Iterable[Any]) -> None:
         super().restore(base and self._restored(base), map(self._restored, changes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from typing import Any, Protocol
@@ -52,7 +52,7 @@ class Onward(Protocol):
     """What hands events on to the pipeline's second stream."""
 
     def take(self, row: Row) -> None: ...
-    def items(self, commit: int, watermark: float | None, counts: Counter[str]) -> Iterable[Item]: ...
+    def items(self, before: Mapping[str, Any], sequence: int, counts: Counter[str]) -> Iterable[Item]: ...
 
 
 class Shard:
@@ -313,7 +313,7 @@ class Shard:
             self._counts["forgotten_ids"] += self._ids.lost
             self._ids.lost = 0
         if self.onward is not None:
-            self._outbox += self.onward.items(self.sequence, self._before["watermark"], self._counts)
+            self._outbox += self.onward.items(self._before, self.sequence, self._counts)
         is_empty, self.is_heir = is_empty and not self.is_heir, False
         self._closed = still_closed(self._closed, self.watermark)
         change = {

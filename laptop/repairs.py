@@ -22,6 +22,7 @@ from moto.core.base_backend import BaseBackend
 from moto.dynamodb.models.table import StreamShard, Table
 from moto.iam.access_control import PermissionResult
 from moto.kinesis import models as kinesis
+from moto.kinesis.exceptions import InvalidArgumentError
 from moto.kinesis.responses import KinesisResponse
 from moto.kinesis.utils import decompose_shard_iterator
 from moto.logs.models import LogGroup
@@ -121,10 +122,14 @@ def _open_shard(get_shard_for_key: Any) -> Any:
 
 
 def _keeping_records(reshard: Any, *numbers: int) -> Any:
-    """moto moves a closed shard's records to its children, where a consumer reads them a second time."""
+    """moto moves a closed shard's records to its children, where a consumer reads them a second time, and
+    merges it again.
+    """
 
     def resharded(stream: Any, *arguments: str) -> None:
         known, parents = set(stream.shards), [stream.shards[arguments[number]] for number in numbers]
+        if closed := [parent.shard_id for parent in parents if not parent.is_open]:
+            raise InvalidArgumentError(f"{closed[0]} has already been merged or split.")
         kept = [parent.records for parent in parents]
         for parent in parents:
             parent.records = type(parent.records)()

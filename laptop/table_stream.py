@@ -4,6 +4,7 @@ Not honoured: more than one shard, changes that DynamoDB makes by itself (a time
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
@@ -64,4 +65,6 @@ def _change(record: StreamRecord) -> Change:
     at = about["ApproximateCreationDateTime"].replace(tzinfo=UTC).timestamp()
     # Lambda is told whole seconds.
     told = {**document, "eventVersion": "1.1", "dynamodb": {**about, "ApproximateCreationDateTime": int(at)}}
-    return Change(int(about["SequenceNumber"]), at, json.dumps(told))
+    return Change(
+        int(about["SequenceNumber"]), at, json.dumps(told, default=lambda blob: b64encode(blob).decode())
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from binascii import a2b_base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
@@ -15,12 +16,13 @@ from lambdas.effects.heritage import inherit
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.recovery import Recovery
 from lambdas.effects.references import References
+from lambdas.effects.second_stream import SecondStream, decoded
 from lambdas.effects.session import Session
 from lambdas.effects.settings import CommitSettings
 from lambdas.effects.state_log import StateLog
-from lambdas.effects.stream import Stream
 from lambdas.effects.taken_records import TakenRecords
 from lambdas.formats.decode import AGGREGATED, Decoder, is_aggregate
+from lambdas.streaming import rekey
 from lambdas.streaming.shard import Outcome, Record, Shard
 
 logger = Logger()
@@ -30,16 +32,18 @@ decoder = Decoder(pipeline)
 references = References(pipeline, settings.reference_tables)
 log = StateLog(settings.state_bucket, pipeline.name)
 taken = TakenRecords(settings.state_bucket, pipeline.name)
-outbox = Outbox(settings.changes_queue_url, settings.result_streams)
-stream = Stream(settings.stream_name)
-recovery = Recovery[Shard](pipeline.name, log, lambda page: read_again(page), settings.stream_of)
+outbox = Outbox(settings.changes_queue_url, settings.result_streams, settings.second_stream)
+second = SecondStream(settings.second_stream)
+recovery = Recovery[Shard](
+    pipeline.name, log, lambda shard_id, page: read_again(shard_id, page), settings.stream_of
+)
 session = Session(
     pipeline.name,
     log,
     taken,
     outbox,
-    partial(Shard, pipeline),
-    partial(inherit, stream),
+    partial(rekey.begin, pipeline),
+    partial(inherit, settings.stream_of),
     recovery.mend,
 )
 
@@ -51,10 +55,16 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
     if "redrive" in event:
         return redrive(**event["redrive"])
     batch = event["Records"]
-    shard_id = batch[0]["eventID"].partition(":")[0]
     read = cache(partial(read_batch, batch))  # once, although another writer may make the work begin again
-    session.run(shard_id, lambda shard: shard.process(read()[0]))
+    for shard_id in shard_ids(batch):
+        session.run(shard_id, lambda shard: shard.process(read()[0]))
     return {"batchItemFailures": [{"itemIdentifier": number} for number in read()[1]]}
+
+
+def shard_ids(batch: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Whose state a batch is for: of a second stream's there is one for each key."""
+    shard_id = batch[0]["eventID"].partition(":")[0]
+    return rekey.shard_names(pipeline, shard_id) if second.is_source_of(batch) else [shard_id]
 
 
 def redrive(bucket: str, key: str) -> dict[str, Any]:
@@ -62,22 +72,26 @@ def redrive(bucket: str, key: str) -> dict[str, Any]:
     what it came to, and with the first record that cannot be finished even now.
     """
     batch = given_up.records(bucket, key)
-    shard_id = batch[0]["eventID"].partition(":")[0]
     records, failed = read_batch(batch)
+    counts = Counter[str]()
 
-    def work(shard: Shard) -> Outcome:
+    def work(shard_id: str, shard: Shard) -> Outcome:
         # Anew at each try: another writer may have taken some of them in.
         return shard.redrive(records, taken.around(shard_id, records[0].sequence, records[-1].sequence))
 
-    outcome = session.run(shard_id, work)
-    assert outcome is not None  # work returns one
-    return {"counts": outcome.counts, "failed": failed}
+    for shard_id in shard_ids(batch):
+        outcome = session.run(shard_id, partial(work, shard_id))
+        assert outcome is not None  # work returns one
+        counts.update(outcome.counts)
+    return {"counts": dict(counts), "failed": failed}
 
 
 def read_batch(batch: Sequence[Mapping[str, Any]]) -> tuple[list[Record], list[str]]:
     """The batch's records, enriched, up to one on which a format fails instead of refusing it; and that one's
     sequence number.
     """
+    if second.is_source_of(batch):
+        return read_rekeyed(batch), []
     failed: list[str] = []
     try:
         records = read_records(batch)
@@ -119,8 +133,22 @@ def read_records(batch: Sequence[Mapping[str, Any]]) -> list[Record]:
     ]
 
 
-def read_again(page: Sequence[Mapping[str, Any]]) -> list[Record]:
+def read_rekeyed(batch: Sequence[Mapping[str, Any]]) -> list[Record]:
+    """Records of the second stream: they were decoded and enriched on their way into it."""
+    return [
+        rekey.read_record(
+            int(each["kinesis"]["sequenceNumber"]),
+            each["kinesis"]["approximateArrivalTimestamp"],
+            decoded(a2b_base64(each["kinesis"]["data"])),
+        )
+        for each in batch
+    ]
+
+
+def read_again(shard_id: str, page: Sequence[Mapping[str, Any]]) -> list[Record]:
     """Records that a log had and lost. What cannot be finished was not in it, and is left out."""
+    if shard_id.startswith(rekey.PREFIX):
+        return read_rekeyed(page)
     try:
         records = read_records(page)
     except Exception:

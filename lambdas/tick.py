@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,11 +12,14 @@ from aws_lambda_powertools import Logger
 from lambdas.effects.heritage import inherit, is_to_inherit
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.recovery import Page, Recovery
+from lambdas.effects.second_stream import SecondStream
 from lambdas.effects.session import Session
 from lambdas.effects.settings import CommitSettings
-from lambdas.effects.state_log import StateLog
+from lambdas.effects.state_log import Newest, StateLog
 from lambdas.effects.stream import Stream
 from lambdas.effects.taken_records import TakenRecords
+from lambdas.lineage import Lineage
+from lambdas.streaming import rekey
 from lambdas.streaming.shard import Outcome, Record, Shard
 
 logger = Logger()
@@ -25,19 +28,26 @@ pipeline = settings.load_pipeline()
 stream = Stream(settings.stream_name)
 log = StateLog(settings.state_bucket, pipeline.name)
 taken = TakenRecords(settings.state_bucket, pipeline.name)
-outbox = Outbox(settings.changes_queue_url, settings.result_streams)
+outbox = Outbox(settings.changes_queue_url, settings.result_streams, settings.second_stream)
+second = SecondStream(settings.second_stream)
 
 
-def read_again(page: Page) -> list[Record]:
+def read_again(shard_id: str, page: Page) -> list[Record]:
     """As detect reads, which is imported only where a log is damaged."""
     from lambdas import detect
 
-    return detect.read_again(page)
+    return detect.read_again(shard_id, page)
 
 
 recovery = Recovery[Shard](pipeline.name, log, read_again, settings.stream_of)
 session = Session(
-    pipeline.name, log, taken, outbox, partial(Shard, pipeline), partial(inherit, stream), recovery.mend
+    pipeline.name,
+    log,
+    taken,
+    outbox,
+    partial(rekey.begin, pipeline),
+    partial(inherit, settings.stream_of),
+    recovery.mend,
 )
 
 
@@ -67,6 +77,8 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, bool]:
         except Exception as failure:  # the other shards' time must go on
             logger.error("A shard's tick failed.", shard_id=shard_id, reason=type(failure).__name__)
             failures.append(failure)
+    if settings.second_stream:
+        failures += tick_second(now, dues, lineage)
     if failures:
         raise ExceptionGroup(f"The tick failed in {len(failures)} shards of {settings.stream_name}", failures)
     return {"again": "loop_began" in event and is_wanted_again(now, dues.values(), event)}
@@ -80,6 +92,40 @@ def advance(shard_id: str, now: float, dues: dict[str, float | None], shard: Sha
         outcome = shard.process([])  # saves it, so that the next tick need not look for it again
     dues[shard_id] = shard.due()
     return outcome
+
+
+def tick_second(now: float, dues: dict[str, float | None], lineage: Lineage) -> Iterator[Exception]:
+    """Tells the shards of the second stream how far those of the first have come, if one awaits something;
+    yields what went wrong. Their time goes on by what is in their own stream alone.
+    """
+    is_due = False
+    for listed_id in second.shard_ids():
+        for shard_id in rekey.shard_names(pipeline, listed_id):
+            try:
+                newest = session.newest(shard_id)
+                dues[shard_id], is_due = newest.due, is_due or newest.is_due(now)
+                if not newest.is_settled:
+                    session.run(shard_id, lambda _: None)
+            except Exception as failure:  # as above
+                logger.error("A shard's tick failed.", shard_id=shard_id, reason=type(failure).__name__)
+                yield failure
+    if is_due:
+        standing = {shard_id: stands(lineage, shard_id) for shard_id in lineage.shard_ids}
+        known = {shard_id: each for shard_id, each in standing.items() if each is not None}
+        second.mark(rekey.mark(now, known, pipeline.lateness.total_seconds()))
+
+
+def stands(lineage: Lineage, shard_id: str) -> tuple[Newest, bool] | None:
+    """What a log says of its shard, and whether that was idle then; none if nothing more comes from it."""
+    try:
+        newest = session.newest(shard_id)
+        if not lineage.is_closed(shard_id):
+            return newest, stream.is_idle(shard_id, newest.sequence)
+        is_over = newest.is_settled and stream.is_drained(shard_id, newest.sequence)
+        return None if is_over else (newest, False)
+    except Exception as failure:  # it is not known, so others wait for it: for a while, not for ever
+        logger.error("A shard's time is not known.", shard_id=shard_id, reason=type(failure).__name__)
+        return Newest(0, None, is_settled=False), False
 
 
 def is_wanted_again(now: float, dues: Iterable[float | None], loop: Mapping[str, Any]) -> bool:

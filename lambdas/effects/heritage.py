@@ -21,15 +21,18 @@ class Heir(Shard, Protocol):
 H = TypeVar("H", bound=Heir)
 
 
-def inherit(stream: Stream, session: Session[H], shard_id: str, shard: H) -> None:
-    """Gives a shard that has no log yet what its parents leave it, and seals their logs.
+def inherit(
+    stream_of: Callable[[str], tuple[str, str]], session: Session[H], shard_id: str, shard: H
+) -> None:
+    """Gives a shard that has no log yet what its parents leave it, and seals their logs. `stream_of` names
+    the stream of a log's shard, and the shard there.
 
     Whatever comes between the two (a crash, another container), a sealed log stays as it is, so a child that
     begins again takes over the same. A parent without a log first inherits by itself: from then on no other
     writer can begin it.
     """
-    prefix, listed_id = split(shard_id)
-    lineage = stream.lineage()
+    (prefix, _), (stream, listed_id) = split(shard_id), stream_of(shard_id)
+    lineage = Stream(stream).lineage()
     for parent in lineage.parents(listed_id):
         left = session.claim(f"{prefix}{parent.id}", type(shard).seal)
         shard.inherit(left, parent.span, lineage.span(listed_id))

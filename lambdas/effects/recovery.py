@@ -49,7 +49,7 @@ S = TypeVar("S", bound=Rebuilt)
 
 
 class Recovery(Generic[S]):
-    """Mends the logs of a pipeline's shards. `read` makes of a page what a shard processes; `stream` names
+    """Mends the logs of a pipeline's shards. `read` makes of a shard's page what it processes; `stream` names
     the stream of a log's shard, and the shard there.
     """
 
@@ -57,7 +57,7 @@ class Recovery(Generic[S]):
         self,
         pipeline: str,
         log: StateLog,
-        read: Callable[[Page], list[Any]],
+        read: Callable[[str, Page], Sequence[Any]],
         stream: Callable[[str], tuple[str, str]],
     ) -> None:
         self._pipeline = pipeline
@@ -93,7 +93,7 @@ class Recovery(Generic[S]):
         if until > shard.sequence:
             again = self._again(shard_id, shard, found)
             for page in again.until(lambda record: int(record["SequenceNumber"]) <= until):
-                shard.process(self._read(page))
+                shard.process(self._read(shard_id, page))
             lost = again.lost
             if not lost and shard.sequence < until:
                 lost = "the stream does not have all of it any more"
@@ -112,7 +112,7 @@ class Recovery(Generic[S]):
         for page in again.until(
             lambda record: bool(record["ApproximateArrivalTimestamp"].timestamp() <= written_at)
         ):
-            records += self._read(page)
+            records += self._read(shard_id, page)
             if len(records) >= MOST_RECORDS:
                 again.lost = "it is more than can be processed at once"
                 break

@@ -44,15 +44,22 @@ class SecondStream:
         if self._name:  # else nobody is there to read what was owed before detectors ceased to be re-keyed
             self._put(put for item in items for put in puts(item.body))
 
+    def shard_ids(self) -> list[str]:
+        """Its shards, closed ones whose records are still kept among them."""
+        return [shard["ShardId"] for shard in self._shards()]
+
     def mark(self, mark: Mapping[str, Any]) -> None:
         """Puts a mark into each open shard, behind all that has been sent."""
-        pages = clients.client("kinesis").get_paginator("list_shards").paginate(StreamName=self._name)
         self._put(
             Put(encoded(mark), "mark", shard["HashKeyRange"]["StartingHashKey"])
-            for page in pages
-            for shard in page["Shards"]
+            for shard in self._shards()
             if "EndingSequenceNumber" not in shard["SequenceNumberRange"]
         )
+
+    def _shards(self) -> Iterator[Mapping[str, Any]]:
+        pages = clients.client("kinesis").get_paginator("list_shards").paginate(StreamName=self._name)
+        for page in pages:
+            yield from page["Shards"]
 
     def _put(self, records: Iterable[Put]) -> None:
         for batch in batches(records, weight, most=MOST_RECORDS, most_bytes=MOST_BYTES):

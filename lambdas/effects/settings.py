@@ -107,7 +107,8 @@ class CommitSettings(Settings):
 
     def stream_of(self, shard_id: str) -> tuple[str, str]:
         """The stream that a log's shard is of, and the shard's id there."""
-        return self.stream_name, shard_id
+        prefix, _, listed_id = shard_id.rpartition("/")
+        return self.second_stream if prefix else self.stream_name, listed_id
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ NAME = re.compile(r"(\d{12})\.(base|entry|sent)")
 COUNT_DOWN_FROM = 10**12
 KEYS_A_PAGE = 200  # a base, 64 entries and their marks fit with room to spare
 MOST_DELETED = 1_000  # of one call
+TIMES = ("newest", "arrived", "watermark")  # of a change: where the shard's time stands
 CLOCK = ("sequence", "watermark")  # of a change: how far the shard has come
 FORBIDDEN, NOT_FOUND, BUSY, EXISTS = 403, 404, 409, 412
 
@@ -67,8 +68,8 @@ class Outcome(Protocol):
 @dataclass(frozen=True)
 class Newest:
     """The newest entry: its number (0 for none), when the shard next awaits something (arrival clock, s),
-    whether all that it owes was sent, the newest record that is in the state, and whether its children have
-    taken over.
+    whether all that it owes was sent, the newest record that is in the state, whether its children have taken
+    over, and where its time stands.
     """
 
     number: int
@@ -76,6 +77,7 @@ class Newest:
     is_settled: bool
     sequence: int = -1
     is_sealed: bool = False
+    clock: Mapping[str, Any] = field(default_factory=dict)
 
     def is_due(self, now: float) -> bool:
         return self.due is not None and self.due <= now
@@ -189,7 +191,8 @@ class StateLog:
         is_settled = not entry["outbox"] or "sent" in kinds
         change = entry["change"]
         is_sealed = any(until is None for *_, until in change.get("closed", ()))
-        return Newest(newest, entry["due"], is_settled, int(change["sequence"]), is_sealed)
+        clock = {name: change.get(name) for name in TIMES}
+        return Newest(newest, entry["due"], is_settled, int(change["sequence"]), is_sealed, clock)
 
     def load(self, shard_id: str) -> Loaded:
         """What was saved of a shard; raises `CorruptLog` where an entry is damaged, `Missing` where one is

@@ -32,7 +32,9 @@ class Pane:
     since: int
     last: int
     until: int
-    feeds: list[tuple[Callable[[Values], Value], Running]]  # each aggregate with what it takes of an event
+    feeds: tuple[
+        tuple[Callable[[Values], Value], Running], ...
+    ]  # each aggregate with what it takes of an event
 
     def merge(self, other: Pane) -> None:
         for (_, mine), (_, others) in zip(self.feeds, other.feeds, strict=True):
@@ -182,10 +184,10 @@ class Window(Detector[Panes]):
 
     def _pane(self, since: int, last: int, saved: Any = None) -> Pane:
         kept = saved or [None] * len(self.aggregates)
-        feeds = [
+        feeds = tuple(
             (read, running(each, self.distinct_cap, old))
             for read, each, old in zip(self._readers, self.aggregates, kept, strict=True)
-        ]
+        )
         return Pane(since, last, last if self.gap_ms else since + self.every_ms, feeds)
 
     def due(self, state: Panes) -> float | None:
@@ -199,17 +201,18 @@ class Window(Detector[Panes]):
         if self._where is not None and not self._where(row.values):
             return None
         at = round(row.time * 1000)
-        pane = state.latest
-        is_known = pane is not None and pane.since <= at < pane.until
-        if pane is None or not is_known:
+        pane, is_new = state.latest, False
+        if pane is None or not pane.since <= at < pane.until:
+            before = len(state.open)
             pane = state.latest = self._session(state, at) if self.gap_ms else self._tumbling(state, at)
+            is_new = len(state.open) > before
         for read, aggregate in pane.feeds:
             value = read(row.values)
             if value is not None:
                 aggregate.take(value)
         if self.show:
             state.shown = {column.label: briefly(row.values.get(column.label)) for column in self.show}
-        return None if is_known else ()
+        return () if is_new else None
 
     def _tumbling(self, state: Panes, at: int) -> Pane:
         since = at - at % self.every_ms
@@ -227,14 +230,15 @@ class Window(Detector[Panes]):
             return pane
         near.sort(key=lambda p: p.since)
         whole = near[0]
-        for pane in near:
-            del state.open[pane.since]
-        for pane in near[1:]:
-            whole.last = max(whole.last, pane.last)
-            whole.merge(pane)
-        whole.since, whole.last = min(whole.since, at), max(whole.last, at)
-        whole.until = whole.last
-        state.open[whole.since] = whole
+        if len(near) > 1 or at < whole.since:
+            for pane in near:
+                del state.open[pane.since]
+            for pane in near[1:]:
+                whole.last = max(whole.last, pane.last)
+                whole.merge(pane)
+            whole.since = min(whole.since, at)
+            state.open[whole.since] = whole
+        whole.last = whole.until = max(whole.last, at)
         return whole
 
     def advance(self, state: Panes, now: float) -> Iterator[Said]:

@@ -26,13 +26,14 @@ def count(pipeline: str, counts: Mapping[str, int]) -> None:
     in which it is written.
     """
     happened = {name: number for name, number in counts.items() if number}
+    if not happened:
+        return
     try:
         blob = blank()
         blob.add_dimension("pipeline", pipeline)
         for name, number in happened.items():
             blob.add_metric(metric_name(name), MetricUnit.Count, number)
-        if happened:
-            blob.flush_metrics()
+        blob.flush_metrics()
     except Exception as error:  # it is called after commits, which a metric must not make to be done again
         lost({type(error).__name__: 1})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -184,6 +185,9 @@ class Session(Generic[S]):
             self._take_over(shard_id, shard)
         for name in shard.began_anew:
             logger.warning("A detector begins anew: its saved state is of another shape.", detector=name)
+        # No search for cycles need go through a state again: there are none in it, and it may be of a million
+        # keys. Nor through what was imported.
+        gc.freeze()
         return Warm(shard, saved.number, asked_at, [saved.origin] if saved.origin else [], saved.size)
 
     def _take_over(self, shard_id: str, shard: S) -> None:

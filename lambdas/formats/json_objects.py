@@ -34,21 +34,20 @@ class Json:
         yield from objects(value, data)
 
     def read_all(self, records: Iterable[bytes]) -> list[dict[str, Any] | None]:
-        return [whole_object(data) for data in records]
-
-
-def whole_object(data: bytes) -> dict[str, Any] | None:
-    """The object that a record is; none where it is more or less than that, or may be too deep."""
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return None if type(value) is not dict or may_be_deep(data) else value
+        found: list[dict[str, Any] | None] = []
+        for data in records:
+            try:
+                value = orjson.loads(data)
+            except orjson.JSONDecodeError:
+                value = None
+            is_usual = type(value) is dict and (len(data) <= MOST_LEVELS or not may_be_deep(data))
+            found.append(value if is_usual else None)
+        return found
 
 
 def may_be_deep(data: bytes) -> bool:
     """Most records have too few brackets for it, and counting them costs next to nothing."""
-    return len(data) > MOST_LEVELS and data.count(b"{") + data.count(b"[") > MOST_LEVELS
+    return data.count(b"{") + data.count(b"[") > MOST_LEVELS
 
 
 def objects(value: Any, written: bytes = b"") -> Iterator[Mapping[str, Any] | Unfit]:

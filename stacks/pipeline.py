@@ -62,6 +62,7 @@ class PipelineStack(cdk.Stack):
         self._code, self._layer = handler_code(pipeline.name), PackagesLayer(self, "Packages").layer
         existing = settings.existing_streams.get(pipeline.name)
         self.stream = EventStream(self, "Events", pipeline=pipeline, key=lake.key, existing=existing)
+        self.second = self._second_stream()
         kinds = Counter[str]()
         for source in pipeline.sources:
             kind = type(source).__name__
@@ -86,7 +87,7 @@ class PipelineStack(cdk.Stack):
             "Alarms",
             pipeline=pipeline.name,
             stream=self.stream,
-            records=self.records,
+            readers=list(self.readers.values()),
             detect=self.detect,
             tick=self.tick,
             changes=self.changes,
@@ -153,7 +154,10 @@ class PipelineStack(cdk.Stack):
                 f"Producers put records here, partitioned by {self._pipeline.event.key.source}",
             ),
             ("DetectFunction", self.detect.function.function_name, "Reads the stream and detects"),
-            ("DetectMapping", self.records.mapping.ref, "The event source mapping by which it reads"),
+            *(
+                (f"{which}Mapping", reader.mapping.ref, "The event source mapping by which it reads")
+                for which, reader in self.readers.items()
+            ),
             ("DetectLog", self.detect.function.log_group.log_group_name, "What it logs"),
             ("AlertFunction", self.alert.function.function_name, "Tells people of incidents"),
             ("AlertLog", self.alert.function.log_group.log_group_name, "What it logs"),
@@ -163,6 +167,15 @@ class PipelineStack(cdk.Stack):
             ("RedrivePolicy", redrive.policy.managed_policy_arn, "Attach it to who runs `freshet redrive`"),
         ):
             cdk.CfnOutput(self, id, value=value, description=about)
+
+    def _second_stream(self) -> EventStream | None:
+        """Where events come by the keys that detectors are re-keyed by, if any is."""
+        pipeline = self._pipeline
+        if not pipeline.rekeyed:
+            return None
+        return EventStream(
+            self, "Rekeyed", pipeline=pipeline, key=self._lake.key, copies=len(pipeline.rekeyed)
+        )
 
     def _connect(self, source: Source, id: str) -> None:
         """A source's AWS side is the module of `stacks.sources` that has its name."""
@@ -248,6 +261,16 @@ class PipelineStack(cdk.Stack):
             latency=pipeline.latency,
             consumer=f"freshet-{pipeline.name}" if self.stream.fan_out else "",
         )
+        self.readers = {"Detect": self.records}
+        if self.second is not None:
+            self.readers["Rekeyed"] = ShardReader(
+                self,
+                "RekeyedRecords",
+                stream=self.second,
+                handler=handler,
+                failed=self._lake.failed,
+                latency=pipeline.latency,
+            )
         return handler
 
     def _tick(self) -> Handler:
@@ -263,6 +286,10 @@ class PipelineStack(cdk.Stack):
         self.stream.grant_read(
             handler.role, "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"
         )
+        if self.second is not None:
+            self.second.grant_read(
+                handler.role, "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"
+            )
         EveryMinute(self, "EveryMinute", handler=handler, tick=pipeline.tick)
         return handler
 
@@ -326,6 +353,7 @@ class PipelineStack(cdk.Stack):
             "FRESHET_CHANGES_QUEUE_URL": self.changes.queue.queue_url,
             "FRESHET_STREAM_NAME": self.stream.stream.stream_name,
             "FRESHET_REFERENCE_TABLES": self._reference_names(*self.references),
+            **({"FRESHET_SECOND_STREAM": self.second.stream.stream_name} if self.second else {}),
         }
 
     def _grant_commit(self, role: iam.Role) -> None:
@@ -339,6 +367,8 @@ class PipelineStack(cdk.Stack):
         self.changes.queue.grant(role, "sqs:SendMessage")
         for kind in SHARD_RESULTS:
             self._lake.deliveries[kind].grant_put(role)
+        if self.second is not None:
+            self.second.grant_put(role, "kinesis:PutRecords")
         for reference in self.references.values():
             reference.grant_lookup(role, "dynamodb:BatchGetItem")
 

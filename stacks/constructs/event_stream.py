@@ -24,7 +24,8 @@ READ_STREAM = (
 class EventStream(Construct):
     """The pipeline's own stream as its Kinesis source sizes it, or one that exists already.
 
-    Every source of the pipeline writes into this one stream.
+    Every source of the pipeline writes into this one stream. `copies` is how often each event comes in it: a
+    second stream has each once for every key that detectors are re-keyed by.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class EventStream(Construct):
         pipeline: Pipeline,
         key: kms.IKey,
         existing: ExistingStream | None = None,
+        copies: int = 1,
     ) -> None:
         super().__init__(scope, id)
         shapes = [source for source in pipeline.sources if isinstance(source, Kinesis)] or [Kinesis()]
@@ -65,7 +67,7 @@ class EventStream(Construct):
             self,
             "Stream",
             stream_mode=kinesis.StreamMode.ON_DEMAND if on_demand else kinesis.StreamMode.PROVISIONED,
-            shard_count=shape.provisioned,
+            shard_count=None if shape.provisioned is None else shape.provisioned * copies,
             retention_period=self.retention,
             encryption=kinesis.StreamEncryption.KMS,
             encryption_key=key,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sns as sns
@@ -46,7 +48,7 @@ class PipelineAlarms(Alarms):
         *,
         pipeline: str,
         stream: EventStream,
-        records: ShardReader,
+        readers: Sequence[ShardReader],
         detect: Handler,
         tick: Handler,
         changes: ChangeQueue,
@@ -56,6 +58,13 @@ class PipelineAlarms(Alarms):
         topic: sns.ITopic,
     ) -> None:
         incoming = stream.stream.metric_incoming_records(statistic="Sum")
+        given_up: dict[str, cloudwatch.IMetric] = {}
+        for place, reader in enumerate(readers):
+            which = "rekeyed_" * place
+            given_up[f"{which}kept"] = reader.metric("OnFailureDestinationDeliveredEventCount")
+            given_up[f"{which}lost"] = reader.metric("DroppedEventCount")
+        given_up["refused"] = detect.function.metric("DestinationDeliveryFailures", statistic="Sum")
+        given_up["faults"] = counted(pipeline, "faults")
         watches = [
             Watch(
                 name="Behind",
@@ -81,13 +90,8 @@ class PipelineAlarms(Alarms):
                 happened="Events were given up undetected: all tries failed, or a detector did on them.",
                 do_first="Read why in the log of detect, and look for them in the bucket of failed batches; "
                 "what is not there is in the stream until it forgets it.",
-                expression="FILL(kept, 0) + FILL(lost, 0) + FILL(refused, 0) + FILL(faults, 0)",
-                metrics={
-                    "kept": records.metric("OnFailureDestinationDeliveredEventCount"),
-                    "lost": records.metric("DroppedEventCount"),
-                    "refused": detect.function.metric("DestinationDeliveryFailures", statistic="Sum"),
-                    "faults": counted(pipeline, "faults"),
-                },
+                expression=" + ".join(f"FILL({name}, 0)" for name in given_up),
+                metrics=given_up,
                 period=PERIOD,
                 ends=False,
             ),

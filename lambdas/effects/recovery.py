@@ -36,11 +36,10 @@ class Rebuilt(Protocol):
     """What recovery needs of a shard's state."""
 
     sequence: int
-    watermark: float | None
 
     def restore(self, base: Any | None, changes: Iterator[Any]) -> None: ...
     def process(self, records: Any) -> Outcome: ...
-    def advance_to(self, watermark: float) -> Outcome: ...
+    def advance_to(self, clock: Mapping[str, Any]) -> Outcome: ...
     def snapshot(self) -> Any: ...
     def due(self) -> float | None: ...
 
@@ -97,8 +96,7 @@ class Recovery(Generic[S]):
             lost = again.lost
             if not lost and shard.sequence < until:
                 lost = "the stream does not have all of it any more"
-        if before["watermark"] is not None and (shard.watermark or float("-inf")) < before["watermark"]:
-            shard.advance_to(before["watermark"])
+        shard.advance_to(before)
         self._log.write_base(shard_id, number - 1, shard.snapshot())
         self._tell(shard_id, lost)
 

@@ -207,9 +207,11 @@ class Shard:
         key = row.values.get(self._pipeline.event.key.label)
         return bounded(str(key)) if key is not None else self._patient[0].key_of(row) or ""
 
-    def advance_to(self, watermark: float) -> Outcome:
-        """Event time goes on to where it was after a tick of which nothing else is left."""
-        self._move_to(watermark)
+    def advance_to(self, clock: Mapping[str, Any]) -> Outcome:
+        """Time goes on to where it stood after a tick of which nothing else is left."""
+        if clock["watermark"] is not None:
+            self._move_to(clock["watermark"])
+        self._newest, self._arrived = clock["newest"], clock["arrived"]
         return self._outcome(is_empty=False)
 
     def due(self) -> float | None:

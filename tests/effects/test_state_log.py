@@ -10,7 +10,7 @@ from tests.effects.support import BUCKET, Faults, body, keys, real, refusal, sil
 
 SHARD = "shardId-000000000000"
 PREFIX = f"state/temperature/{SHARD}/"
-CLOCK = {"sequence": "7", "watermark": 0.0}
+CLOCK = {"sequence": "7", "newest": 0.0, "arrived": 0.0, "watermark": 0.0}
 
 
 @pytest.fixture

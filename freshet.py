@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -322,17 +323,30 @@ def smoke(arguments: argparse.Namespace) -> int:
 
 def declare_redrive(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("pipeline", help="which deployed pipeline")
+    verb.add_argument(
+        "--quarantine", action="store_true", help="what was quarantined and can be read by now, as new events"
+    )
+    verb.add_argument("--to", type=Path, metavar="FILE", help="write what still cannot be read into a file")
+    verb.add_argument("--mended", type=Path, metavar="FILE", help="such a file, mended: send what is in it")
     declare_yes(verb)
     declare_account(verb)
 
 
 def redrive(arguments: argparse.Namespace) -> int:
     from operate.deployment import Refused
+    from operate.mended import Records
     from operate.redrive import redrive
 
+    given = {"mended": arguments.mended, "to": arguments.to}
+    if any(given.values()) and not arguments.quarantine:
+        raise UserError("--to and --mended are of the quarantine; say --quarantine with them.")
     with refused(Refused):
         return redrive(
-            arguments.pipeline, yes=arguments.yes, region=arguments.region, profile=arguments.profile
+            arguments.pipeline,
+            partial(Records, **given) if arguments.quarantine else None,
+            yes=arguments.yes,
+            region=arguments.region,
+            profile=arguments.profile,
         )
 
 
@@ -364,7 +378,7 @@ VERBS: dict[str, tuple[Run, str, Declare]] = {
     "deploy": (deploy, "deploy what cdk.json says, after saying what that makes and costs", declare_yes),
     "destroy": (destroy, "take down what is deployed, after saying what is kept", declare_yes),
     "smoke": (smoke, "send a marked event through a deployed pipeline and wait for its alert", declare_smoke),
-    "redrive": (redrive, "detect what a deployed pipeline gave up, each record once", declare_redrive),
+    "redrive": (redrive, "detect what a deployed pipeline gave up, or send mended records", declare_redrive),
     "check": (check, "synthesize every pipeline; cdk-nag, cfn-lint and the SQL gate", lambda _: None),
 }
 

@@ -46,6 +46,8 @@ HOW = (
     TableColumn("contributions", CONTRIBUTIONS, "what each column added to it"),
     TableColumn("shown", "map<string,string>", "further columns that help the reader"),
 )
+# A record's index counts its parts; in an aggregate that was opened this many more for each part before.
+PARTS = 100_000_000  # more than any record can hold
 PROVENANCE = (
     TableColumn("shard_id", "string", "the stream's shard that the record came through"),
     TableColumn("sequence_number", "string", "the record's number in its shard"),
@@ -149,6 +151,7 @@ QUARANTINE = Table(
         TableColumn("value", "string", "what stood there; empty for a private column"),
         TableColumn("data", "string", "the record's bytes, base64; in the row of its first bad part only"),
         TableColumn("partition_key", "string", "the record's partition key"),
+        TableColumn("record_parts", "bigint", "how many parts the record was read as, the good ones with it"),
         *PROVENANCE,
     ),
 )

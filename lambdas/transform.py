@@ -16,11 +16,11 @@ from lambdas.effects.quarantine import Quarantine, Rejected
 from lambdas.effects.settings import TransformSettings
 from lambdas.formats.decode import Decoder, Unreadable, lake_row
 from lambdas.model import Row
+from lambdas.tables import PARTS
 
 # Firehose takes an answer of 6 MB. What does not fit is answered as failed, and Firehose keeps its bytes
 # in the error output: better there than in a batch that fails as a whole.
 MOST_ANSWER_BYTES = 5_500_000
-PARTS = 100_000_000  # more than any record can hold
 
 settings = TransformSettings.of_environment()
 pipeline = settings.load_pipeline()
@@ -81,4 +81,5 @@ def read_record(record: Mapping[str, Any]) -> tuple[bytes, Rejected]:
         sequence_number=source["sequenceNumber"],
         arrival_ms=arrival_ms,
         parts=unreadable,
+        good=len(lines),
     )

@@ -22,7 +22,7 @@ from lambdas.tables import QUARANTINE
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """A record with the parts of it that could not be read."""
+    """A record with the parts of it that could not be read; `good` is how many could."""
 
     data: bytes
     partition_key: str
@@ -30,6 +30,7 @@ class Rejected:
     sequence_number: str
     arrival_ms: int
     parts: Sequence[Unreadable]
+    good: int = 0
 
 
 class Quarantine:
@@ -67,6 +68,7 @@ def rows(record: Rejected) -> Iterator[dict[str, Any]]:
             "value": part.value,
             "data": None if position else b64encode(record.data).decode(),
             "partition_key": record.partition_key,
+            "record_parts": record.good + len(record.parts),
             "shard_id": record.shard_id,
             "sequence_number": record.sequence_number,
             "record_index": part.index,

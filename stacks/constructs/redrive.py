@@ -52,7 +52,7 @@ class Redrive(Construct):
                 stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{name}/*")
                 for name in stacks
             ],
-            ("lambda:GetFunctionConfiguration", "lambda:InvokeFunction"): [detect.function.function_arn],
+            ("lambda:InvokeFunction",): [detect.function.function_arn],
             ("s3:GetObject", "s3:DeleteObject"): [batches],
             ("s3:GetObject",): [bad, done],
             ("s3:PutObject",): [done],

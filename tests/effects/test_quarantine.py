@@ -39,6 +39,7 @@ def test_a_record_stands_there_with_its_reason_and_its_bytes() -> None:
         "field": "temperature",
         "value": "warm",
         "partition_key": "sensor-1",
+        "record_parts": 1,
         "shard_id": "shardId-000000000000",
         "sequence_number": "49590338271490256608559692538361571095921575989136588898",
         "record_index": 3,

@@ -84,7 +84,9 @@ def test_the_good_part_of_a_record_is_kept_and_the_bad_one_quarantined(world: Wo
     )
     (answer,) = world.container("lambdas.transform").handler(transform_event([mixed]), None)["records"]
     assert (answer["result"], len(lines(answer))) == ("Ok", 1)
-    assert [(row["record_index"], row["value"]) for row in quarantined()] == [(1, "warm")]
+    assert [(row["record_index"], row["value"], row["record_parts"]) for row in quarantined()] == [
+        (1, "warm", 2)
+    ]
 
 
 def test_the_parts_of_an_aggregate_that_firehose_opened_are_told_apart(world: World) -> None:

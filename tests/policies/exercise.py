@@ -123,10 +123,11 @@ class Deployed:
         s3.put_object(Bucket=bucket, Key=f"{key.rpartition('/')[0]}/{name}", Body=packed(owing))
 
     def damage(self) -> None:
-        """Break the newest entry of the log."""
-        self.cloud.client("s3").put_object(
-            Bucket=self.setting("STATE_BUCKET"), Key=self.newest()[1], Body=b"damaged"
-        )
+        """Break the newest entry of the log, and what else says how far it came."""
+        s3, bucket, key = self.cloud.client("s3"), self.setting("STATE_BUCKET"), self.newest()[1]
+        s3.put_object(Bucket=bucket, Key=key, Body=b"damaged")
+        for kind in ("sent", "base"):
+            s3.delete_object(Bucket=bucket, Key=key.replace("entry", kind))
 
 
 class Exercise:
@@ -135,10 +136,13 @@ class Exercise:
     def __init__(self, cloud: Cloud, run: Run) -> None:
         self._cloud, self._run = cloud, run
         self._pipelines = [Deployed(cloud, name) for name in run.pipelines]
+        self._gives_up = False
         # What reads a queue is invoked at least once for each message: here twice.
         run.mappings = EventSourceMappings(cloud, self._invoke, run.kinesis)
 
     def _invoke(self, function: str, payload: Any) -> Any:
+        if self._gives_up and payload["Records"][0].get("eventSource") == "aws:kinesis":
+            raise FunctionError("TooManyRequestsException", "Rate Exceeded.")
         if payload["Records"][0].get("eventSource") == "aws:sqs":
             self._run.functions.invoke(function, payload)
         return self._run.functions.invoke(function, payload)
@@ -174,8 +178,25 @@ class Exercise:
             self._send(pipeline, [next(singly)])
         self._send(pipeline, singly)
         self._wait(QUIET)
-        for repeated in sent[:ENTRIES_A_BASE]:
+        for place, repeated in enumerate(sent[: ENTRIES_A_BASE + 1]):
+            self._gives_up = place == 1
             self._send(pipeline, [repeated])
+        self._redrive(pipeline)
+
+    def _redrive(self, pipeline: Deployed) -> None:
+        """What was given up is handed to `detect` by its place, after the log has forgotten that time."""
+        detect = pipeline.function("detect")
+        [mapping] = [
+            one
+            for one in self._cloud.of_type("AWS::Lambda::EventSourceMapping")
+            if one.properties["FunctionName"].endswith(detect.physical_id)
+        ]
+        bucket = mapping.properties["DestinationConfig"]["OnFailure"]["Destination"].rpartition(":")[2]
+        prefix = f"aws/lambda/{mapping.physical_id}/"
+        listed = self._cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
+        for given_up in listed["Contents"]:
+            place = {"bucket": bucket, "key": given_up["Key"]}
+            self._run.functions.invoke(detect.physical_id, {"redrive": place})
 
     def _deployments_between_commit_and_sending(self, pipeline: Deployed, sent: Sent) -> None:
         """Whoever comes first sends what an older container owes: a tick, then one that detects."""
@@ -235,11 +256,16 @@ class Exercise:
         self._wait(STEP)
 
     def _logs_that_are_damaged(self) -> None:
-        """No container can read it, so a batch is given up after the last try."""
+        """Whoever comes first makes it again from the stream: one that detects, then a tick."""
         for pipeline in self._pipelines:
-            pipeline.damage()
-            self._run.functions.forget(pipeline.function("detect").physical_id)
-            self._send(pipeline, pipeline.traffic(START)[:1])
+            for entry_point in ("detect", "tick"):
+                self._send(pipeline, pipeline.traffic(self._cloud.clock.now)[:1])
+                pipeline.damage()
+                self._run.functions.forget(pipeline.function(entry_point).physical_id)
+                if entry_point == "detect":
+                    self._send(pipeline, pipeline.traffic(self._cloud.clock.now)[:1])
+                else:
+                    self._wait(STEP)
 
     def _streams_that_are_gone(self) -> None:
         """A device's message cannot be put anywhere, so it becomes an object under errors/."""

@@ -83,7 +83,10 @@ UNPROVEN = [
 
 
 # Policies that nobody has until somebody attaches them, and the tests that run under each of them.
-UNATTACHED = {"SmokePolicy": "tests/operate/test_smoke.py"}
+UNATTACHED = {
+    "RedrivePolicy": "tests/operate/test_redrive.py",
+    "SmokePolicy": "tests/operate/test_smoke.py",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

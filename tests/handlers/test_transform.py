@@ -224,7 +224,7 @@ def test_detect_and_transform_say_the_same_of_any_bytes(both: tuple[Any, Any], c
 def both() -> Any:
     """The two consumers of a stream, as containers have them."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for name in ("STATE_BUCKET", "QUARANTINE_BUCKET", "CHANGES_QUEUE_URL"):
+        for name in ("STATE_BUCKET", "QUARANTINE_BUCKET", "CHANGES_QUEUE_URL", "STREAM_NAME"):
             monkeypatch.setenv(f"FRESHET_{name}", "none")
         monkeypatch.setenv("FRESHET_PIPELINE", "temperature")
         monkeypatch.setenv("FRESHET_RESULT_STREAMS", "{}")

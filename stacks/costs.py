@@ -186,6 +186,7 @@ class Flow:
 
     pipeline: Pipeline
     shards: int
+    second_shards: int = 0
 
     @property
     def load(self) -> Load:
@@ -221,6 +222,17 @@ class Flow:
         return min(self.events, self.shards * SECONDS / seconds) if seconds else self.events
 
     @property
+    def rekeyed(self) -> float:
+        """Records of the second stream at most: an event for each key, were no two of a commit of one."""
+        return self.events * len(self.pipeline.rekeyed)
+
+    @property
+    def second_batches(self) -> float:
+        """Batches of the second stream, each of which commits for each key."""
+        seconds = self.pipeline.latency.total_seconds()
+        return min(self.rekeyed, self.second_shards * SECONDS / seconds) if seconds else self.rekeyed
+
+    @property
     def windows(self) -> float:
         """Window results that are kept: one a key and window, and none without an event."""
         kept = (one for one in self.pipeline.detectors if isinstance(one, Window) and one.keep)
@@ -254,6 +266,27 @@ def stream(properties: Mapping[str, Any], flow: Flow) -> Rows:
     yield "the key, for the stream", Use("key use", uses, uses)
 
 
+def second_stream(properties: Mapping[str, Any], flow: Flow) -> Rows:
+    """Its events have fewer columns and say where they are from, so they are taken to be as wide."""
+    if properties.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND":
+        gigabytes = flow.rekeyed * flow.event_bytes / GB
+        yield "the second stream", Use("on demand", HOURS, HOURS)
+        yield "the second stream", Use("on demand in", 0, gigabytes)
+        yield "the second stream", Use("on demand out", 0, gigabytes)
+    else:
+        hours = flow.second_shards * HOURS
+        yield "the second stream", Use("shard", hours, hours)
+        yield (
+            "the second stream",
+            Use("put", 0, flow.rekeyed * rounded_up(flow.event_bytes, 25 * KB) / (25 * KB)),
+        )
+    if properties["RetentionPeriodHours"] > 24:
+        hours = flow.second_shards * HOURS
+        yield "the second stream", Use("kept longer", hours, hours)
+    uses = READERS * flow.second_shards * HOURS * 12
+    yield "the key, for the second stream", Use("key use", uses, uses)
+
+
 def own_line(_: Mapping[str, Any], flow: Flow) -> Rows:
     """A stream that exists already is taken to be as its source says."""
     if flow.own_line and flow.own_line.provisioned is None:
@@ -266,8 +299,9 @@ def own_line(_: Mapping[str, Any], flow: Flow) -> Rows:
 def function(properties: Mapping[str, Any], flow: Flow) -> Rows:
     name = properties["Handler"].split(".")[1]
     ticks = MINUTES * 60 / flow.pipeline.tick.total_seconds()
+    batches = flow.at_most_each(flow.pipeline.latency.total_seconds())
     idle, loaded = {
-        "detect": (0.0, flow.at_most_each(flow.pipeline.latency.total_seconds())),
+        "detect": (0.0, batches + flow.second_batches),
         "transform": (0.0, flow.at_most_each(60)),
         "tick": (float(MINUTES), ticks),
         "alert": (0.0, float(CHANGES)),
@@ -277,11 +311,15 @@ def function(properties: Mapping[str, Any], flow: Flow) -> Rows:
     yield "functions", Use("run", idle * gigabyte_seconds, loaded * gigabyte_seconds)
     yield "functions", Use("logged", idle * CALL_LOG / GB, loaded * CALL_LOG / GB)
     if name == "detect":
-        yield "the state log", Use("written", 0, loaded * (1 + 1 / ENTRIES_A_BASE))
+        keys = len(flow.pipeline.rekeyed)
+        commits = batches + flow.second_batches * keys
+        # What a commit owes the second stream is marked as sent.
+        yield "the state log", Use("written", 0, commits * (1 + 1 / ENTRIES_A_BASE) + batches * bool(keys))
         yield "own metrics", Use("metric", 0, OWN_METRICS + flow.load.keys * measured(flow.pipeline))
     elif name == "tick":
-        yield "looks at the state log", Use("written", idle * flow.shards, loaded * flow.shards)
-        yield "looks at the state log", Use("fetched", idle * flow.shards, loaded * flow.shards)
+        logs = flow.shards + flow.second_shards * len(flow.pipeline.rekeyed)
+        yield "looks at the state log", Use("written", idle * logs, loaded * logs)
+        yield "looks at the state log", Use("fetched", idle * logs, loaded * logs)
 
 
 def measured(pipeline: Pipeline) -> int:
@@ -367,6 +405,7 @@ OF_PIPELINE: dict[str, Callable[[Mapping[str, Any], Flow], Rows]] = {
     "AWS::Scheduler::Schedule": schedule,
     "AWS::StepFunctions::StateMachine": loop,
 }
+OF_SECOND = OF_PIPELINE | {"AWS::Kinesis::Stream": second_stream}
 SHARED: dict[str, Callable[[Mapping[str, Any], None], Rows]] = {
     "AWS::CloudWatch::Alarm": alarm,
     "AWS::CloudWatch::Dashboard": one("dashboard", "the dashboard"),
@@ -386,8 +425,15 @@ def reckon(cdk_out: Path, pipelines: Iterable[Pipeline]) -> list[Costs]:
     found = []
     for pipeline in pipelines:
         resources = templates.pop(f"freshet-{pipeline.name.replace('_', '-')}")
-        flow = Flow(pipeline, shards_of(resources))
-        rows = grouped(use for each in resources.values() for use in priced(each, OF_PIPELINE, flow))
+        second = {name: each for name, each in resources.items() if name.startswith("Rekeyed")}
+        first = {name: each for name, each in resources.items() if name not in second}
+        flow = Flow(pipeline, shards_of(first) or 1, shards_of(second))
+        rows = grouped(
+            use
+            for resources, how in ((first, OF_PIPELINE), (second, OF_SECOND))
+            for each in resources.values()
+            for use in priced(each, how, flow)
+        )
         found.append(Costs(pipeline.name, pipeline.load, rows))
     shared = (each for resources in templates.values() for each in resources.values())
     rows = grouped(use for each in shared for use in priced(each, SHARED, None))
@@ -395,9 +441,11 @@ def reckon(cdk_out: Path, pipelines: Iterable[Pipeline]) -> list[Costs]:
 
 
 def shards_of(resources: Mapping[str, Any]) -> int:
-    """At the start; a stream on demand has four. One that exists already is taken to have one."""
+    """At the start; a stream on demand has four. One that exists already, which is taken to have one, is not
+    there.
+    """
     streams = [each["Properties"] for each in resources.values() if each["Type"] == "AWS::Kinesis::Stream"]
-    return sum(int(each.get("ShardCount", 4)) for each in streams) or 1
+    return sum(int(each.get("ShardCount", 4)) for each in streams)
 
 
 def priced(resource: Mapping[str, Any], how: Mapping[str, Callable[..., Rows]], flow: Flow | None) -> Rows:

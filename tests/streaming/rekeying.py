@@ -5,20 +5,30 @@ other, commits that are sent twice and in any order, ticks, and states restored 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, cast
 
+from lambdas.detectors.detector import Detector
 from lambdas.effects.second_stream import puts
 from lambdas.lineage import PLACES, place
-from lambdas.model import Pipeline, Row
+from lambdas.model import Kinesis, Pipeline, Row
 from lambdas.streaming import rekey
 from lambdas.streaming.lane import Item
 from lambdas.streaming.shard import Record, Shard
 from tests.streaming.support import Log
 
 IDS = ("result_id", "finding_id", "incident_id", "change_id")  # they are made of the shard's name
+
+
+def on_four_shards(pipeline: Pipeline) -> Pipeline:
+    """The same pipeline with a stream of four shards, detectors of other keys re-keyed."""
+    detectors: list[Any] = [
+        replace(one, rekey=True, max_keys=1_000) if one.key is not None else one
+        for one in cast(Sequence[Detector[Any]], pipeline.detectors)
+    ]
+    return replace(pipeline, sources=[Kinesis(provisioned=4)], detectors=detectors)
 
 
 class Saved(Log):

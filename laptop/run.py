@@ -114,6 +114,10 @@ class Run:
     def pipelines(self) -> list[str]:
         return list(self._streams)
 
+    def stream_of(self, pipeline: str) -> str:
+        """The name of the stream that a pipeline's records are put into."""
+        return self._streams[pipeline][0]
+
     def seed_references(self, pipeline: str, rows: Mapping[str, list[dict[str, Any]]]) -> None:
         """Puts a pipeline's reference rows into its tables."""
         tables = json.loads(self._variable_of(pipeline, "FRESHET_REFERENCE_TABLES") or "{}")

@@ -405,6 +405,23 @@ def test_stream_is_read_from_its_end_at_the_deployment(cloud: SmallCloud) -> Non
     assert list(rows(cloud).values()) == [["after"]]
 
 
+def test_split_streams_records_are_delivered_once_each_after_its_parents(cloud: SmallCloud) -> None:
+    # given
+    source = cloud.stream("events")
+    firehose = delivering(cloud, source=source)
+    cloud.kinesis.put("events", [("k", reading("parent"))])
+    firehose.pump(cloud.wait(1))
+    cloud.kinesis.put("events", [("k", reading("parent, unread"))])
+    # when
+    cloud.client("kinesis").split_shard(
+        StreamName="events", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127)
+    )
+    cloud.kinesis.put("events", [("k", reading("child"))])
+    firehose.drain()
+    # then
+    assert list(rows(cloud).values()) == [["parent", "parent, unread", "child"]]
+
+
 @pytest.mark.fidelity(
     service="Firehose",
     behaviour="a conversion's error names the sequence number of a record from Kinesis",

@@ -144,6 +144,34 @@ def test_whatever_comes_in_no_finding_holds_a_number_that_is_none(
 
 
 @pytest.mark.parametrize("detector", EXAMPLES, ids=by_name)
+@settings(max_examples=60, deadline=None)
+@given(stream=streams())
+def test_none_means_that_the_shard_need_not_look(detector: Detector[Any], stream: list[Row]) -> None:
+    state = detector.begin()
+    for row in stream:
+        while (due := detector.due(state)) is not None and due <= row.time:
+            list(detector.advance(state, due))
+        was_blank, was_due = detector.is_blank(state), detector.due(state)
+        said = detector.observe(state, row)
+        if said is not None:
+            list(said)
+            continue
+        due = detector.due(state)
+        assert detector.is_blank(state) == was_blank
+        assert due is None or (was_due is not None and due >= was_due)
+        # All keys without a state share one blank one.
+        assert not was_blank or detector.save(state) == detector.save(detector.begin())
+
+
+@pytest.mark.parametrize("detector", EXAMPLES, ids=by_name)
+def test_of_most_events_nothing_is_said(detector: Detector[Any]) -> None:
+    state = detector.begin()
+    cool = [Row(at / 10, {"sensor_id": "s", "temperature": 22.0}) for at in range(20)]
+
+    assert [detector.observe(state, row) for row in cool].count(None) >= 19
+
+
+@pytest.mark.parametrize("detector", EXAMPLES, ids=by_name)
 def test_blank_state_is_what_begin_gives(detector: Detector[Any]) -> None:
     assert detector.is_blank(detector.begin())
     assert detector.due(detector.begin()) is None

@@ -350,6 +350,9 @@ class SecondShard(Shard):
     def _move_to(self, time: float) -> None:
         """An event moves nothing: others that are older may be on their way from other shards."""
 
+    def _partition_key(self, row: Row) -> str | None:
+        return self._lanes[0].key_of(row)
+
     def _origin(self, row: Row) -> tuple[str, int]:
         return self._source, number_at(row.sequence)
 

@@ -179,7 +179,11 @@ class Shard:
         for lane, left in zip(self._lanes, parent._lanes, strict=True):
             lane.inherit(left, is_mine)
         if self._patient:
-            self._buffer.inherit(parent._buffer, lambda row: is_mine(self._key_of_waiting(row)))
+            # A row that waits has only what is read of it, perhaps not what the stream is partitioned by.
+            key_of = self._patient[0].key_of
+            self._buffer.inherit(
+                parent._buffer, lambda row: is_mine(self._partition_key(row) or key_of(row) or "")
+            )
         self._ids.inherit(parent._ids)
         self._orphans += [each for each in parent._orphans if is_mine(each[1])]
         self.began_anew += [name for name in parent.began_anew if name not in self.began_anew]
@@ -202,10 +206,10 @@ class Shard:
             return float("inf"), float("inf")
         return self._newest - self._arrived, self._newest
 
-    def _key_of_waiting(self, row: Row) -> str:
-        """By which of its keys a row that waits for its turn goes to a child: the event's if it has it."""
+    def _partition_key(self, row: Row) -> str | None:
+        """By what the stream is partitioned."""
         key = row.values.get(self._pipeline.event.key.label)
-        return bounded(str(key)) if key is not None else self._patient[0].key_of(row) or ""
+        return None if key is None else bounded(str(key))
 
     def advance_to(self, clock: Mapping[str, Any]) -> Outcome:
         """Time goes on to where it stood after a tick of which nothing else is left."""
@@ -245,8 +249,7 @@ class Shard:
             self._late(row, self.watermark)
             return
         if self._closed:
-            key = row.values.get(self._pipeline.event.key.label)
-            closed = closed_by(self._closed, None if key is None else str(key), row.time)
+            closed = closed_by(self._closed, self._partition_key(row), row.time)
             if closed is not None:
                 self._late(row, self.watermark if closed.until is None else closed.until)
                 return

@@ -12,10 +12,11 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-import laptop.repairs  # noqa: F401 - of moto's Kinesis, which does otherwise than AWS without them
+import laptop.repairs
 from lambdas.effects import stream as streams
 from lambdas.effects.stream import Stream
 from lambdas.lineage import PLACES, Lineage, Parent, Span, place
+from laptop.clock import Clock
 from tests.effects import support
 from tests.effects.support import Faults
 from tests.effects.support import aws as aws
@@ -310,6 +311,35 @@ def test_a_shard_is_proven_idle_or_drained(
     assert code.is_drained(FIRST, numbers[read]) == is_drained
     if is_closed:
         assert code.is_idle(SECOND, -1)
+
+
+def test_what_is_forgotten_keeps_no_shard_from_being_idle(
+    aws: Faults,  # noqa: ARG001 - its account
+) -> None:
+    """On moto alone, as the other one's time is the machine's."""
+    # given
+    clock = Clock(NOON)
+    with laptop.repairs.simulated_time(clock):
+        kinesis = support.real("kinesis")
+        kinesis.create_stream(StreamName="events", ShardCount=1)
+        stream, code = OneStream(kinesis, "events"), Stream("events")
+        numbers = [number for _, number in stream.put(*KEYS)]
+        stream.split()
+        # when
+        clock.advance_to(NOON + 86_400)
+        ((child, number),) = stream.put(KEYS[0])
+        # then
+        assert not code.is_drained(FIRST, numbers[0])
+        # when
+        clock.advance_to(NOON + 86_400 + 1)
+        # then: it is no longer listed, and what came later is still there
+        assert Lineage.of(stream.shards().values()).parents(child) == [Parent(FIRST, Span(), is_listed=False)]
+        assert (code.is_idle(child, -1), code.is_idle(child, number)) == (False, True)
+        # when
+        clock.advance_to(NOON + 3 * 86_400)
+        # then
+        assert code.is_idle(child, number)
+        assert code.is_idle(child, -1)
 
 
 @dataclass

@@ -10,8 +10,6 @@ from laptop.mapping import EventSourceMappings
 from laptop.services import NotHonoured
 from tests.laptop.small_cloud import SmallCloud, small_cloud
 
-LAMBDA = "https://docs.aws.amazon.com/lambda/latest"
-
 
 @pytest.fixture
 def cloud() -> Iterator[SmallCloud]:
@@ -52,7 +50,7 @@ def mapped(cloud: SmallCloud, source: str, handler: Any, **role: Any) -> EventSo
 @pytest.mark.fidelity(
     service="Lambda",
     behaviour="a mapping may read a stream by a consumer registered for it, enhanced fan-out",
-    source=f"{LAMBDA}/dg/services-kinesis-create.html",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html",
     falls_short="no sooner than without one, as nothing on a laptop shares what a shard gives",
 )
 def test_records_come_by_a_registered_consumer(cloud: SmallCloud) -> None:
@@ -70,7 +68,7 @@ def test_records_come_by_a_registered_consumer(cloud: SmallCloud) -> None:
 @pytest.mark.fidelity(
     service="Lambda",
     behaviour="to read by a consumer the function's role needs kinesis:SubscribeToShard",
-    source=f"{LAMBDA}/dg/services-kinesis-create.html",
+    source="https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html",
     falls_short="judged once, at the deployment",
 )
 @pytest.mark.parametrize("denied", ["kinesis:SubscribeToShard", "kinesis:ListShards"])
@@ -89,7 +87,7 @@ def test_consumer_that_nobody_registered_is_named(cloud: SmallCloud) -> None:
 @pytest.mark.fidelity(
     service="Lambda",
     behaviour="a mapping that is disabled hands nothing over; enabled, it goes on where it stopped",
-    source=f"{LAMBDA}/api/API_UpdateEventSourceMapping.html",
+    source="https://docs.aws.amazon.com/lambda/latest/api/API_UpdateEventSourceMapping.html",
     falls_short="at once; AWS takes some seconds for either",
 )
 def test_mapping_that_was_switched_off_goes_on_where_it_stopped(cloud: SmallCloud) -> None:

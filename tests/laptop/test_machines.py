@@ -12,7 +12,6 @@ from laptop.schedule import Scheduler
 from laptop.services import NotHonoured
 from tests.laptop.small_cloud import SmallCloud, small_cloud
 
-LANGUAGE = "https://docs.aws.amazon.com/step-functions/latest/dg"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:loop"
 
 
@@ -81,7 +80,7 @@ def looping(
 @pytest.mark.fidelity(
     service="Step Functions",
     behaviour="a task is told when its state and its execution began; a wait lasts its seconds",
-    source=f"{LANGUAGE}/input-output-contextobject.html",
+    source="https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html",
     falls_short="nothing else of the context; states take no time",
 )
 def test_a_loop_works_waits_and_works_again(cloud: SmallCloud) -> None:
@@ -111,7 +110,7 @@ def test_a_jump_over_minutes_leaves_no_round_out_and_keeps_their_order(cloud: Sm
 @pytest.mark.fidelity(
     service="Step Functions",
     behaviour="executions of one machine run beside each other",
-    source=f"{LANGUAGE}/concepts-statemachines.html",
+    source="https://docs.aws.amazon.com/step-functions/latest/dg/concepts-statemachines.html",
     falls_short="each once; AWS may run one of Express more often than it was started",
 )
 def test_a_loop_that_outlasts_its_minute_runs_beside_the_next(cloud: SmallCloud) -> None:
@@ -128,12 +127,12 @@ def test_a_loop_that_outlasts_its_minute_runs_beside_the_next(cloud: SmallCloud)
 @pytest.mark.fidelity(
     service="Step Functions",
     behaviour="a task that fails without Retry and Catch ends its execution",
-    source=f"{LANGUAGE}/concepts-error-handling.html",
+    source="https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html",
 )
 @pytest.mark.fidelity(
     service="Step Functions",
     behaviour="a choice on what the state's input does not have ends its execution",
-    source=f"{LANGUAGE}/state-choice.html",
+    source="https://docs.aws.amazon.com/step-functions/latest/dg/state-choice.html",
 )
 @pytest.mark.parametrize("answer", [ConnectionError("away"), None])
 def test_a_loop_that_fails_is_over_and_the_next_minute_starts_another(cloud: SmallCloud, answer: Any) -> None:
@@ -150,7 +149,7 @@ def test_a_loop_that_fails_is_over_and_the_next_minute_starts_another(cloud: Sma
 @pytest.mark.fidelity(
     service="Step Functions",
     behaviour="an execution ends after TimeoutSeconds",
-    source=f"{LANGUAGE}/concepts-error-handling.html",
+    source="https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html",
     falls_short="between states, not within a task",
 )
 def test_a_loop_is_over_after_its_longest_time(cloud: SmallCloud) -> None:
@@ -178,7 +177,7 @@ def test_role_that_may_not_start_the_machine_stops_the_schedule(cloud: SmallClou
 @pytest.mark.fidelity(
     service="Step Functions",
     behaviour="a function is invoked with the machine's role, which has to trust the service",
-    source=f"{LANGUAGE}/lambda-iam.html",
+    source="https://docs.aws.amazon.com/step-functions/latest/dg/lambda-iam.html",
     falls_short="judged once, at the deployment",
 )
 def test_role_that_may_not_invoke_the_function_stops_the_machine(cloud: SmallCloud) -> None:

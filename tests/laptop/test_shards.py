@@ -119,6 +119,10 @@ def test_endless_retries_block_a_shard_until_the_record_is_too_old(cloud: SmallC
     service="Kinesis",
     behaviour="a record is gone when its stream's retention is over, a day unless told otherwise",
     source="https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html",
+    falls_short=(
+        "who goes on after a forgotten record comes to the oldest kept at once; AWS was seen to answer "
+        "nothing, a day behind, for a quarter of an hour (harlow/kinesis-consumer, issue 125)"
+    ),
 )
 @pytest.mark.parametrize("hours", [24, 48])
 def test_record_is_forgotten_after_its_retention(cloud: SmallCloud, hours: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any  # moto's models are typed for moto's own use; here they stay at the boundary
 
-from moto.awslambda.models import LayerVersion
+from moto.awslambda.models import LambdaBackend, LayerVersion
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack
@@ -204,6 +204,18 @@ def _receive_at_once(receive_message: Any) -> Any:
     return received
 
 
+def _by_a_consumer(create: Any) -> Any:
+    """moto maps a stream by its own ARN, and knows no registered consumer's."""
+
+    def created(backend: LambdaBackend, spec: dict[str, Any]) -> Any:
+        source = spec["EventSourceArn"]
+        mapping = create(backend, spec | {"EventSourceArn": source.partition("/consumer/")[0]})
+        mapping.event_source_arn = source
+        return mapping
+
+    return created
+
+
 def _refuse_invoke(_backend: LambdaSimpleBackend, function_name: str, *_more: Any, **_named: Any) -> Any:
     raise NotImplementedError(
         f"moto was asked to invoke the function {function_name} and would make up an answer; "
@@ -265,6 +277,11 @@ def _repair() -> None:
         (BaseBackend, "urls", _once_a_class(vars(BaseBackend)["urls"].fget)),
         (responses, "method_names_from_class", functools.cache(utils.method_names_from_class)),
         (LambdaSimpleBackend, "invoke", _refuse_invoke),
+        (
+            LambdaBackend,
+            "create_event_source_mapping",
+            _by_a_consumer(LambdaBackend.create_event_source_mapping),
+        ),
         (LayerVersion, "physical_resource_id", property(lambda layer: layer.arn)),
         # What CloudFormation answers ends so, and stands in every policy about a log.
         (LogGroup, "get_cfn_attribute", lambda group, _attribute: f"{group.arn}:*"),

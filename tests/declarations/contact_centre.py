@@ -5,7 +5,7 @@ from lambdas.columns import Text, Timestamp
 from lambdas.detectors.sequence import Sequence, Step
 from lambdas.detectors.threshold import Threshold
 from lambdas.formats.json_objects import Json
-from lambdas.model import HIGH, MEDIUM, Event, Pipeline, minutes
+from lambdas.model import HIGH, MEDIUM, Event, Pipeline, minutes, seconds
 from tests.declarations.declared import Connect, Silence
 
 
@@ -32,6 +32,7 @@ pipeline = Pipeline(
     event=AgentEvent,
     sources=[Connect()],
     formats=[Json()],
+    tick=seconds(10),
     detectors=[
         Threshold(name="in_error", when=AgentEvent.contact_state.is_("ERROR"),
                   show=[AgentEvent.status, AgentEvent.queues], severity=MEDIUM,

@@ -29,7 +29,7 @@ class Move(Event, key="pidx", time="moved_at", id="move_id"):
 pipeline = Pipeline(
     about="players' moves; finds those in the forbidden zone and those who move strangely",
     event=Move,
-    sources=[Kinesis()],
+    sources=[Kinesis(fan_out=True)],
     formats=[Json()],
     detectors=[
         Threshold(name="forbidden_zone", when=Move.x.inside(1_000, 1_200) & Move.y.inside(0, 400),

@@ -193,7 +193,7 @@ DOORS = '''
 from lambdas.columns import Double, Text, Timestamp
 from lambdas.detectors.threshold import Threshold
 from lambdas.formats.json_objects import Json
-from lambdas.model import HIGH, Event, Pipeline
+from lambdas.model import HIGH, Event, Kinesis, Pipeline, seconds
 
 
 class Opening(Event, key="door_id", time="opened_at"):
@@ -205,7 +205,9 @@ class Opening(Event, key="door_id", time="opened_at"):
 pipeline = Pipeline(
     about="doors that stand open",
     event=Opening,
+    sources=[Kinesis(fan_out=True)],
     formats=[Json()],
+    tick=seconds(20),
     detectors=[
         Threshold(name="stood_open", when=Opening.seconds_open > 60, severity=HIGH, do_first="Close it.")
     ],

@@ -95,9 +95,18 @@ def test_an_existing_stream_without_a_key_of_its_own_asks_for_none() -> None:
     assert "kms:" not in str(template.find_resources("AWS::IAM::Policy"))
 
 
-@pytest.mark.parametrize(("start", "position"), [("latest", "LATEST"), ("oldest", "TRIM_HORIZON")])
+CONSUMER = {"Fn::GetAtt": ["DetectRecordsConsumerFCF45F3A", "ConsumerARN"]}
+
+
+@pytest.mark.parametrize(
+    ("start", "position", "source", "read"),
+    [
+        ("latest", "LATEST", Kinesis(), ARN),
+        ("oldest", "TRIM_HORIZON", Kinesis(fan_out=True), CONSUMER),
+    ],
+)
 def test_an_existing_stream_is_read_from_where_its_owner_says_for_as_long_as_can_be(
-    start: str, position: str
+    start: str, position: str, source: Kinesis, read: Any
 ) -> None:
     app = cdk.App(context=CONTEXT)
     settings = Settings.read(
@@ -106,45 +115,24 @@ def test_an_existing_stream_is_read_from_where_its_owner_says_for_as_long_as_can
     lake = LakeStack(app, "lake", settings=settings)
     operators = OperatorsStack(app, "operators", settings=settings, lake=lake)
     stack = PipelineStack(
-        app, "test", pipeline=settings.pipelines[0], settings=settings, lake=lake, operators=operators
+        app, "test", pipeline=pipeline(source), settings=settings, lake=lake, operators=operators
     )
 
     template = assertions.Template.from_stack(stack)
     template.has_resource_properties(
         "AWS::Lambda::EventSourceMapping",
-        {"EventSourceArn": ARN, "StartingPosition": position, "MaximumRecordAgeInSeconds": 7 * 86_400},
+        {"EventSourceArn": read, "StartingPosition": position, "MaximumRecordAgeInSeconds": 7 * 86_400},
+    )
+    template.resource_properties_count_is(
+        "AWS::Kinesis::StreamConsumer",
+        {"ConsumerName": "freshet-temperature", "StreamARN": ARN},
+        int(source.fan_out),
     )
     # Its hours are curated no sooner than what Firehose could not deliver has come after all.
     hours = {"--settled-after-hours": str(7 * 24 + 1)}
     template.has_resource_properties(
         "AWS::Glue::Job", {"DefaultArguments": assertions.Match.object_like(hours)}
     )
-
-
-def test_an_existing_stream_may_be_read_by_a_consumer_of_our_own() -> None:
-    app = cdk.App(context=CONTEXT)
-    existing = {"temperature": {"arn": ARN, "start": "oldest"}}
-    settings = Settings.read({"pipelines": ["temperature"], "existing_streams": existing})
-    lake = LakeStack(app, "lake", settings=settings)
-    operators = OperatorsStack(app, "operators", settings=settings, lake=lake)
-    own_line = pipeline(Kinesis(fan_out=True))
-    stack = PipelineStack(app, "test", pipeline=own_line, settings=settings, lake=lake, operators=operators)
-
-    template = assertions.Template.from_stack(stack)
-    consumer = {"Fn::GetAtt": ["DetectRecordsConsumerFCF45F3A", "ConsumerARN"]}
-    template.resource_properties_count_is(
-        "AWS::Kinesis::StreamConsumer", {"ConsumerName": "freshet-temperature", "StreamARN": ARN}, 1
-    )
-    template.has_resource_properties(
-        "AWS::Lambda::EventSourceMapping", {"EventSourceArn": consumer, "StartingPosition": "TRIM_HORIZON"}
-    )
-    granted = [
-        (statement["Action"], statement["Resource"])
-        for policy in template.find_resources("AWS::IAM::Policy").values()
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-        if "SubscribeToShard" in str(statement["Action"])
-    ]
-    assert granted == [("kinesis:SubscribeToShard", consumer)]
 
 
 def test_what_a_pipeline_quarantined_can_be_asked_for_after_it_is_gone() -> None:

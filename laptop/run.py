@@ -22,7 +22,7 @@ from laptop.cloud import Cloud
 from laptop.firehose import Firehose
 from laptop.functions import Functions
 from laptop.iot import Iot
-from laptop.kinesis import Kinesis, stream_name
+from laptop.kinesis import Kinesis
 from laptop.mapping import EventSourceMappings
 from laptop.messages import Mailbox, Message
 from laptop.resources import Resource
@@ -94,20 +94,15 @@ class Run:
         self._streams = self._streams_by_pipeline()
 
     def _streams_by_pipeline(self) -> dict[str, tuple[str, str | None]]:
-        """For each deployed pipeline the stream that its function reads, and its IoT topic if any."""
-        functions = {one.physical_id: one for one in self._cloud.of_type("AWS::Lambda::Function")}
+        """For each deployed pipeline the stream that producers put into, and its IoT topic if any."""
         topics = {rule.stack: rule for rule in self._cloud.of_type("AWS::IoT::TopicRule")}
         found: dict[str, tuple[str, str | None]] = {}
-        for mapping in self._cloud.of_type("AWS::Lambda::EventSourceMapping"):
-            source = mapping.properties["EventSourceArn"]
-            if ":kinesis:" not in source:
-                continue
-            function = functions[mapping.properties["FunctionName"].rpartition(":")[2]]
-            name = pipeline_of(function)
-            assert name is not None  # whatever reads a pipeline's stream is told which one
-            rule = topics.get(mapping.stack)
-            topic = None if rule is None else rule.properties["TopicRulePayload"]["Sql"].split("'")[1]
-            found[name] = stream_name(source), topic
+        for function in self._cloud.of_type("AWS::Lambda::Function"):
+            name, stream = pipeline_of(function), variables_of(function).get("FRESHET_STREAM_NAME")
+            if name is not None and stream is not None:
+                rule = topics.get(function.stack)
+                topic = None if rule is None else rule.properties["TopicRulePayload"]["Sql"].split("'")[1]
+                found[name] = stream, topic
         return found
 
     @property
@@ -137,9 +132,8 @@ class Run:
     def _variable_of(self, pipeline: str, variable: str) -> str:
         """What the environment of a pipeline's functions says, empty where none says it."""
         for function in self._cloud.of_type("AWS::Lambda::Function"):
-            variables = function.properties.get("Environment", {}).get("Variables", {})
-            if pipeline_of(function) == pipeline and variable in variables:
-                return str(variables[variable])
+            if pipeline_of(function) == pipeline and variable in variables_of(function):
+                return variables_of(function)[variable]
         return ""
 
     def play(self, traffic: Traffic) -> None:
@@ -250,10 +244,14 @@ class Run:
         self._log.close()
 
 
+def variables_of(function: Resource) -> Mapping[str, str]:
+    variables: Mapping[str, str] = function.properties.get("Environment", {}).get("Variables", {})
+    return variables
+
+
 def pipeline_of(function: Resource) -> str | None:
     """The pipeline that a function works for, as its environment says."""
-    name = function.properties.get("Environment", {}).get("Variables", {}).get("FRESHET_PIPELINE")
-    return None if name is None else str(name)
+    return variables_of(function).get("FRESHET_PIPELINE")
 
 
 def exact(value: Any) -> Any:

@@ -96,6 +96,9 @@ def straight(pipeline: Pipeline, records: list[Record]) -> list[Item]:
     return [*said, *shard.advance(LATER).outbox]
 
 
+@pytest.mark.semantics(line=1, clause="cut")
+@pytest.mark.semantics(line=3, clause="replay")
+@pytest.mark.semantics(line=3, clause="cold")
 @pytest.mark.parametrize("name", NAMES)
 def test_how_events_reach_the_detectors_changes_nothing(name: str) -> None:
     pipeline, records = given(name)
@@ -112,6 +115,7 @@ def test_how_events_reach_the_detectors_changes_nothing(name: str) -> None:
     assert consumer.log.sent or not pipeline.detectors
 
 
+@pytest.mark.semantics(line=11, clause="shard")
 @pytest.mark.parametrize("name", NAMES)
 def test_private_values_stay_where_they_came_in(name: str) -> None:
     pipeline, records = given(name)
@@ -133,6 +137,9 @@ def test_private_values_stay_where_they_came_in(name: str) -> None:
     assert SECRET not in json.dumps(shard.snapshot())
 
 
+@pytest.mark.semantics(line=2, clause="passes")
+@pytest.mark.semantics(line=2, clause="nothing")
+@pytest.mark.semantics(line=10, clause="life")
 @pytest.mark.parametrize("name", NAMES)
 def test_quiet_shard_ends_all_that_is_open_and_then_awaits_nothing(name: str) -> None:
     pipeline, records = given(name)

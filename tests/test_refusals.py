@@ -464,6 +464,9 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.semantics(line=7, clause="refused")
+@pytest.mark.semantics(line=8, clause="budget")
+@pytest.mark.semantics(line=11, clause="refused")
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.sentence)
 def test_wrong_declaration_is_refused_with_one_sentence(refusal: Refusal) -> None:
     with pytest.raises(DeclarationError) as refused:

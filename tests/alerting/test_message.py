@@ -293,6 +293,7 @@ def test_sms_names_no_key_that_is_discreet() -> None:
     assert "ada@example.com" in message.subject
 
 
+@pytest.mark.semantics(line=11, clause="alert")
 @pytest.mark.parametrize(
     ("change", "pipeline"),
     [*((each, "heart_rate") for each in every_state()), *((each, "casino") for each in lucky_guest())],
@@ -382,6 +383,7 @@ def test_query_finds_the_events_of_the_incident_alone() -> None:
         assert [row[2] for row in lake.execute(block).fetchall()] == [28.0, 46.1, 47.25]
 
 
+@pytest.mark.semantics(line=11, clause="alert")
 def test_query_leaves_private_columns_out() -> None:
     change = replace(hot_sensor()[0], pipeline=visits.name, detector="slow", key="a")
 

@@ -93,6 +93,7 @@ def test_same_events_same_words_and_events_unchanged(detector: Detector[Any], st
     assert stream == before
 
 
+@pytest.mark.semantics(line=3, clause="cold")
 @pytest.mark.parametrize("detector", EXAMPLES, ids=by_name)
 @settings(max_examples=60, deadline=None)
 @given(stream=streams(), cut=st.integers(0, 40))
@@ -117,6 +118,7 @@ def test_saved_and_restored_anywhere_is_never_stopped_to_the_bit(
     assert detector.save(state) == detector.save(whole)
 
 
+@pytest.mark.semantics(line=8, clause="bytes")
 @pytest.mark.parametrize("detector", EXAMPLES, ids=by_name)
 @settings(max_examples=60, deadline=None)
 @given(stream=streams())
@@ -177,6 +179,7 @@ def test_blank_state_is_what_begin_gives(detector: Detector[Any]) -> None:
     assert detector.due(detector.begin()) is None
 
 
+@pytest.mark.semantics(line=9, clause="direction")
 def test_higher_score_is_stranger_on_both_sides() -> None:
     outside = Threshold(name="outside", when=(T > 30) | (T < 10), **COMMON)
 

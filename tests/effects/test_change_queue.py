@@ -49,6 +49,7 @@ def test_a_change_arrives_as_it_was_made() -> None:
     assert (told.change_id, told.key, told.sentence) == ("i1-1", "Küche \uffff", "temperature is 31 °C.")
 
 
+@pytest.mark.semantics(line=10, clause="queue")
 def test_group_and_deduplication_come_from_the_incident(aws: Faults) -> None:
     ChangeQueue(fifo_queue()).send([change("i1", 3)])
     (entry,) = aws.requested("send_message_batch")[0]["Entries"]
@@ -77,6 +78,7 @@ def test_a_change_too_large_for_the_queue_is_cut_and_sent() -> None:
     assert IncidentChange.from_row(row).key == "k" * 1_000 + "…"
 
 
+@pytest.mark.semantics(line=10, clause="queue")
 @pytest.mark.usefixtures("aws")
 def test_what_was_sent_before_is_not_doubled() -> None:
     url = fifo_queue()
@@ -85,6 +87,7 @@ def test_what_was_sent_before_is_not_doubled() -> None:
     assert [row["change_id"] for row in received(url)] == ["i1-1", "i1-2"]
 
 
+@pytest.mark.semantics(line=10, clause="queue")
 def test_an_incidents_changes_stay_in_order_when_the_first_is_refused_at_first(aws: Faults) -> None:
     url = fifo_queue()
     times = iter(range(99))

@@ -137,6 +137,7 @@ def test_texts_as_long_as_a_record_fit(incidents: Incidents) -> None:
     assert len(item()["key"]) < 2_000
 
 
+@pytest.mark.semantics(line=10, clause="newest")
 @settings(
     max_examples=30,
     deadline=None,

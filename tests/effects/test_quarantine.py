@@ -27,6 +27,7 @@ def rows(key: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in gzip.decompress(body(key)).splitlines()]
 
 
+@pytest.mark.semantics(line=5, clause="kept")
 @pytest.mark.usefixtures("aws")
 def test_a_record_stands_there_with_its_reason_and_its_bytes() -> None:
     part = Unreadable(3, "Temperature is text that is not a number.", "temperature", "warm")

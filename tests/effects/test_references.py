@@ -97,6 +97,7 @@ def test_values_come_as_their_columns_read_them() -> None:
     }
 
 
+@pytest.mark.semantics(line=11, clause="shard")
 def test_private_columns_do_not_even_leave_the_table(tables: Faults) -> None:
     guest("c1", spent={"N": "1"})
     row = play()

@@ -114,6 +114,7 @@ def numbers_of(found: Iterable[str]) -> list[int]:
     return [10**12 - int(key.removeprefix(PREFIX).partition(".")[0]) for key in found]
 
 
+@pytest.mark.semantics(line=3, clause="bounded")
 def test_a_log_stays_small_over_a_thousand_batches(clock: Clock) -> None:
     sizes = []
     running = container()
@@ -184,6 +185,7 @@ def test_what_two_bases_make_superfluous_is_deleted_by_one_call() -> None:
     assert 2 * session.MOST_ENTRIES_A_BASE + 1 <= MOST_DELETED
 
 
+@pytest.mark.semantics(line=3, clause="bounded")
 def test_nothing_young_is_deleted(clock: Clock) -> None:
     batches(container(), 3 * ENTRIES_A_BASE, clock, seconds=KEPT_FOR / (4 * ENTRIES_A_BASE))
     assert len(keys(prefix=PREFIX)) == 3 * ENTRIES_A_BASE + 3
@@ -296,6 +298,7 @@ def test_a_container_that_slept_does_not_commit_over_what_was_deleted(clock: Clo
     assert saved() == total + 1
 
 
+@pytest.mark.semantics(line=3, clause="bounded")
 def test_whoever_still_trusts_its_state_finds_the_entry_that_refuses_it(clock: Clock) -> None:
     """The worst that may be: the other one writes as fast as it can, all the time that a state is trusted."""
     assert TRUSTED_FOR + 120 < KEPT_FOR  # an invocation may go on for two minutes

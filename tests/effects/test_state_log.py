@@ -115,6 +115,7 @@ def test_peeking_tells_when_the_shard_is_due_and_what_it_owes(log: StateLog) -> 
     assert (newest.number, newest.due, newest.is_settled) == (2, None, True)
 
 
+@pytest.mark.semantics(line=3, clause="commit")
 def test_a_second_writer_of_an_entry_is_told(log: StateLog) -> None:
     log.commit(SHARD, 1, outcome("mine", "one"))
     with pytest.raises(Conflict) as refused:
@@ -125,6 +126,7 @@ def test_a_second_writer_of_an_entry_is_told(log: StateLog) -> None:
     assert changes(log.load(SHARD)) == ["mine"]
 
 
+@pytest.mark.semantics(line=3, clause="lost")
 @pytest.mark.parametrize(
     "error", [silence(), refusal("PutObject", "InternalError", 500)], ids=["silence", "500"]
 )
@@ -169,6 +171,7 @@ def test_any_other_refusal_of_a_put_is_raised(log: StateLog, aws: Faults) -> Non
         log.commit(SHARD, 1, outcome("mine"))
 
 
+@pytest.mark.semantics(line=3, clause="lost")
 def test_a_listing_that_is_forbidden_is_not_taken_for_an_empty_log(log: StateLog, aws: Faults) -> None:
     aws.before("list_objects_v2", refusal("ListObjectsV2", "AccessDenied", 403))
     with pytest.raises(Forbidden) as refused:
@@ -179,6 +182,7 @@ def test_a_listing_that_is_forbidden_is_not_taken_for_an_empty_log(log: StateLog
     )
 
 
+@pytest.mark.semantics(line=3, clause="lost")
 def test_a_missing_key_without_the_right_to_list_is_not_taken_for_nothing(log: StateLog, aws: Faults) -> None:
     log.commit(SHARD, 1, outcome("a"))
     log.write_base(SHARD, 1, {"whole": "state"})
@@ -193,6 +197,7 @@ def damage(key: str) -> None:
     real("s3").put_object(Bucket=BUCKET, Key=key, Body=bytes(content))
 
 
+@pytest.mark.semantics(line=3, clause="damage")
 def test_a_damaged_base_is_left_out_for_an_older_one(log: StateLog) -> None:
     for number in range(1, 6):
         log.commit(SHARD, number, outcome(str(number)))

@@ -61,6 +61,7 @@ def test_a_shard_that_never_had_a_record_is_idle(stream: Stream) -> None:
     assert stream.is_idle(SHARD, -1)
 
 
+@pytest.mark.semantics(line=2, clause="idle")
 def test_a_record_that_comes_later_ends_the_idleness(stream: Stream) -> None:
     (last,) = put()
     assert stream.is_idle(SHARD, last)
@@ -68,6 +69,7 @@ def test_a_record_that_comes_later_ends_the_idleness(stream: Stream) -> None:
     assert not stream.is_idle(SHARD, last)
 
 
+@pytest.mark.semantics(line=2, clause="idle")
 def test_an_empty_answer_is_no_proof_before_the_end_is_reached(stream: Stream, aws: Faults) -> None:
     (last,) = put()
     aws.answering("get_records", behind([5_000, 2_000, 0]))

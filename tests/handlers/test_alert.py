@@ -192,6 +192,7 @@ def test_repeat_tells_nobody_again(start: Callable[..., Handler], aws: Faults) -
     assert len(delivered("alerts")) == 2
 
 
+@pytest.mark.semantics(line=10, clause="newest")
 def test_change_that_a_newer_one_overtook_is_not_told(
     start: Callable[..., Handler], aws: Faults, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,6 +229,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.semantics(line=10, clause="told")
 @pytest.mark.parametrize("is_after", [False, True])
 @pytest.mark.parametrize(("operation", "step"), FAULTS)
 def test_failure_at_any_step_is_made_good_by_the_next_try(
@@ -454,6 +456,7 @@ def test_message_that_is_no_change_ends_aside_and_is_not_quoted(
     assert "holds no incident change of temperature" in printed.out
 
 
+@pytest.mark.semantics(line=11, clause="log")
 def test_number_and_name_are_in_no_log(
     start: Callable[..., Handler], aws: Faults, capsys: pytest.CaptureFixture[str]
 ) -> None:

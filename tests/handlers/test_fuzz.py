@@ -80,6 +80,8 @@ def batches(name: str, most: int) -> Iterator[list[Sent]]:
         ]
 
 
+@pytest.mark.semantics(line=1, clause="ahead")
+@pytest.mark.semantics(line=5, clause="part")
 @pytest.mark.parametrize("name", NAMES)
 def test_mutated_record_is_events_or_in_quarantine_with_a_reason(
     name: str, aws: Faults, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

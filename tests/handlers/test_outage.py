@@ -60,6 +60,7 @@ def without_an_outage(records: list[Sent]) -> dict[tuple[str, str], dict[str, An
     return {(item.kind, item.id): item.body for outcome in outcomes for item in outcome.outbox}
 
 
+@pytest.mark.semantics(line=2, clause="idle")
 @pytest.mark.parametrize("ticks", [each_minute, every_ten_seconds])
 def test_an_outage_is_no_silence_and_makes_nothing_late(world: World, ticks: Any) -> None:
     # given

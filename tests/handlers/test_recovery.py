@@ -140,6 +140,7 @@ def an_incident_with_a_tick(story: Story) -> None:
     ]
 
 
+@pytest.mark.semantics(line=3, clause="damage")
 @pytest.mark.parametrize(("number", "damage"), list(zip(range(1, 7), 3 * BREAKS, strict=True)))
 def test_an_entry_is_made_again_as_it_was(story: Story, number: int, damage: Break) -> None:
     an_incident_with_a_tick(story)
@@ -437,6 +438,7 @@ def test_an_entry_of_an_older_version_does_not_say_what_it_follows(story: Story)
     assert len(changes) == len(set(changes))
 
 
+@pytest.mark.semantics(line=3, clause="damage")
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_is_damaged_whenever_comes_to_the_same(
     story: Story, monkeypatch: pytest.MonkeyPatch, seed: int

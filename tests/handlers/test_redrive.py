@@ -42,6 +42,7 @@ def give_up(records: Sequence[Sent]) -> None:
     real("s3").put_object(Bucket=BUCKET, Key=KEY, Body=json.dumps(document).encode())
 
 
+@pytest.mark.semantics(line=5, clause="redrive")
 def test_what_was_given_up_comes_to_what_the_stream_would_have(world: World) -> None:
     detect = world.container("lambdas.detect")
     detect.handler(detect_event(RECORDS[:2]), None)
@@ -74,6 +75,7 @@ def test_what_is_older_than_the_log_still_is_known(
     assert again["counts"] == {"replayed": 6}
 
 
+@pytest.mark.semantics(line=5, clause="redrive")
 @pytest.mark.parametrize("is_after", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("stays_warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def quarantined() -> list[dict[str, Any]]:
     return [json.loads(line) for key in found for line in gzip.decompress(body(key)).splitlines()]
 
 
+@pytest.mark.semantics(line=4, clause="place")
 def test_a_record_becomes_a_row_that_says_where_it_came_from(world: World) -> None:
     (record,) = numbered([reading("sensor-1", 21, NOON)])
     (answer,) = world.container("lambdas.transform").handler(transform_event([record]), None)["records"]
@@ -65,6 +66,7 @@ def test_a_packed_record_becomes_a_row_for_each_event(world: World) -> None:
     assert [(row["temperature"], row["record_index"]) for row in lines(answer)] == [(20, 0), (21, 1), (22, 2)]
 
 
+@pytest.mark.semantics(line=5, clause="kept")
 def test_what_cannot_be_read_is_dropped_into_quarantine(world: World) -> None:
     records = numbered(
         [Sent(NOON, b"\xff\x00"), reading("sensor-1", 21, NOON), Sent(NOON, b'{"sensor_id": "a"}')]
@@ -89,6 +91,7 @@ def test_the_good_part_of_a_record_is_kept_and_the_bad_one_quarantined(world: Wo
     ]
 
 
+@pytest.mark.semantics(line=4, clause="place")
 def test_the_parts_of_an_aggregate_that_firehose_opened_are_told_apart(world: World) -> None:
     good, bad = reading("sensor-1", 21, NOON).data, b'{"sensor_id": "sensor-1"}'
     event = transform_event([Sent(NOON, good + b"\n" + good, 7), Sent(NOON, good + bad, 7)])
@@ -106,6 +109,7 @@ def test_a_record_without_a_number_among_parts_is_the_first(world: World) -> Non
     assert [row["record_index"] for row in lines(answer)] == [0]
 
 
+@pytest.mark.semantics(line=5, clause="kept")
 def test_the_same_batch_again_makes_the_same_quarantine(world: World) -> None:
     transform = world.container("lambdas.transform")
     event = transform_event(numbered([Sent(NOON, b"\xff"), Sent(NOON, b"")]))
@@ -113,6 +117,7 @@ def test_the_same_batch_again_makes_the_same_quarantine(world: World) -> None:
     assert len(keys(prefix="quarantine/")) == 1
 
 
+@pytest.mark.semantics(line=1, clause="ahead")
 def test_the_streams_arrival_decides_what_is_too_far_ahead(world: World) -> None:
     record = Sent(NOON, reading("sensor-1", 21, NOON + 300.9).data)  # Firehose's own clock is 900 ms further
     (answer,) = world.container("lambdas.transform").handler(transform_event([record]), None)["records"]
@@ -208,6 +213,7 @@ MUTATED = st.one_of(
 )
 
 
+@pytest.mark.semantics(line=5, clause="part")
 @given(st.lists(MUTATED, min_size=1, max_size=5))
 def test_detect_and_transform_say_the_same_of_any_bytes(both: tuple[Any, Any], contents: list[bytes]) -> None:
     detect, transform = both

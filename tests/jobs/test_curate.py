@@ -67,6 +67,7 @@ def traffic(pipeline: str, seed: int, since: datetime, until: datetime, *, event
             )
 
 
+@pytest.mark.semantics(line=4, clause="distinct")
 @pytest.mark.fidelity(
     service="Glue",
     behaviour="a job is its script on Spark, with its own arguments after those that it was deployed with",

@@ -238,6 +238,7 @@ def test_answer_means_nothing_to_a_mapping_that_asks_for_none(cloud: SmallCloud)
     assert seen.batches == [["a"]]
 
 
+@pytest.mark.semantics(line=5, clause="given up")
 @pytest.mark.fidelity(
     service="Kinesis to Lambda",
     behaviour="a function's error halves the batch, which spends no retry",
@@ -290,6 +291,7 @@ def test_bisecting_at_a_returned_number_spends_no_retry(
     assert seen.batches == batches
 
 
+@pytest.mark.semantics(line=5, clause="given up")
 @pytest.mark.fidelity(
     service="Kinesis to Lambda",
     behaviour=(

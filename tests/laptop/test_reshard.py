@@ -37,6 +37,7 @@ def readings() -> Iterator[tuple[str, Sent]]:
             yield "temperature", Sent(at + 0.1, json_line(values), sensor)
 
 
+@pytest.mark.semantics(line=6, clause="each")
 def test_nobody_notices_a_split_and_a_merge(
     cdk_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield World(monkeypatch)
 
 
+@pytest.mark.semantics(line=5, clause="mended")
 def test_what_a_mended_declaration_reads_goes_back_byte_by_byte_and_once(world: World) -> None:
     world.quarantine(OLD, b"no JSON", by=of(Reading))
     assert world.redrive(of(Reading)) == 0

@@ -137,6 +137,7 @@ def told(world: World, sensor: str) -> list[str]:
     return [each.subject.partition("]")[0] + "]" for each in own]
 
 
+@pytest.mark.semantics(line=5, clause="redrive")
 def test_a_batch_that_was_given_up_is_detected_and_only_once(world: World) -> None:
     with no_detect(world):
         send(world, 20, 31, sensor="attic")  # halved, and each half given up

@@ -56,6 +56,7 @@ def stream(
     return made, assertions.Template.from_stack(stack), role
 
 
+@pytest.mark.semantics(line=6, clause="demand")
 def test_a_stream_on_demand_has_no_shards_of_ours_and_keeps_as_long_as_declared() -> None:
     made, template, _ = stream(Kinesis(provisioned=None, retention=timedelta(days=7)))
 

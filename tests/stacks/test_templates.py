@@ -217,6 +217,8 @@ def test_a_references_key_has_its_columns_type(cdk_out: Path) -> None:
 # --- messages
 
 
+@pytest.mark.semantics(line=10, clause="told")
+@pytest.mark.semantics(line=10, clause="queue")
 def test_changes_keep_their_order_and_wait_for_a_person_when_nobody_could_be_told(cdk_out: Path) -> None:
     for name in PIPELINES:
         queue = only(cdk_out, "AWS::SQS::Queue", stack=STACKS[name], starting="ChangesQueue").properties
@@ -555,6 +557,8 @@ def test_the_layer_is_not_fetched_for_a_test(cdk_out: Path) -> None:
 # --- who reads what, and how often it is tried
 
 
+@pytest.mark.semantics(line=5, clause="given up")
+@pytest.mark.semantics(line=7, clause="one")
 @pytest.mark.parametrize("name", PIPELINES)
 def test_records_are_read_in_order_and_given_up_after_bounded_tries(cdk_out: Path, name: str) -> None:
     mapping = only(cdk_out, "AWS::Lambda::EventSourceMapping", stack=STACKS[name], starting="Detect")
@@ -588,6 +592,7 @@ def test_changes_are_told_one_by_one_and_a_storm_not_at_once(cdk_out: Path) -> N
     assert mapping.properties["ScalingConfig"] == {"MaximumConcurrency": 2}
 
 
+@pytest.mark.semantics(line=2, clause="clock")
 def test_a_tick_comes_each_minute_and_is_never_tried_again(cdk_out: Path) -> None:
     for name in PIPELINES:
         schedule = only(cdk_out, "AWS::Scheduler::Schedule", stack=STACKS[name]).properties
@@ -610,6 +615,7 @@ def test_a_tick_comes_each_minute_and_is_never_tried_again(cdk_out: Path) -> Non
         assert own_queue["FunctionName"] == f"<{tick.logical_id}>"
 
 
+@pytest.mark.semantics(line=2, clause="clock")
 def test_a_tick_below_a_minute_comes_by_a_loop_that_ends_when_nothing_is_awaited(cdk_out: Path) -> None:
     stack, tick = STACKS["casino"], PIPELINES["casino"].tick.total_seconds()
     machine = only(cdk_out, "AWS::StepFunctions::StateMachine", stack=stack)

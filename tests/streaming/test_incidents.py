@@ -42,6 +42,9 @@ def life(items: Any) -> list[tuple[str, str, str]]:
     ]
 
 
+@pytest.mark.semantics(line=9, clause="severity")
+@pytest.mark.semantics(line=10, clause="life")
+@pytest.mark.semantics(line=10, clause="once")
 def test_one_incident_while_it_stays_hot_worse_at_45_and_over_when_it_is_below_again() -> None:
     given = readings((0, 25), (10, 31), (11, 33), (12, 46), (13, 44), (14, 29), (200, 28))
 
@@ -56,6 +59,7 @@ def test_one_incident_while_it_stays_hot_worse_at_45_and_over_when_it_is_below_a
     assert (over.since, over.ended_at, over.findings, over.observed) == (10, 14, 4, 46)
 
 
+@pytest.mark.semantics(line=10, clause="once")
 def test_flapping_within_the_settling_time_is_one_incident() -> None:
     given = readings((0, 31), (20, 29), (40, 31), (60, 29), (80, 31), (100, 29), (300, 20))
 
@@ -75,6 +79,8 @@ def test_late_calm_reading_does_not_end_a_newer_finding() -> None:
     assert [state for state, *_ in life(log.sent)] == ["opened"]
 
 
+@pytest.mark.semantics(line=2, clause="passes")
+@pytest.mark.semantics(line=10, clause="life")
 def test_key_that_falls_silent_while_hot_is_resolved_as_quiet_by_a_tick() -> None:
     log = Log(pipeline(Reading, replace(HOT, quiet=minutes(5))))
     shard = log.load()
@@ -88,6 +94,8 @@ def test_key_that_falls_silent_while_hot_is_resolved_as_quiet_by_a_tick() -> Non
     assert shard.due() is None
 
 
+@pytest.mark.semantics(line=2, clause="passes")
+@pytest.mark.semantics(line=2, clause="nothing")
 def test_tick_closes_the_window_of_a_quiet_shard_and_then_writes_nothing_more() -> None:
     beats = [Row(float(at), {"strap": "7", "heart_rate": 130.0}) for at in range(0, 60, 5)]
     log = Log(pipeline(Beat, FAST))
@@ -105,6 +113,7 @@ def test_tick_closes_the_window_of_a_quiet_shard_and_then_writes_nothing_more() 
     assert len(log.changes) == changes
 
 
+@pytest.mark.semantics(line=1, clause="order")
 def test_tick_hands_over_what_waits_for_its_turn() -> None:
     streak = Sequence(
         name="streak",
@@ -125,6 +134,7 @@ def test_tick_hands_over_what_waits_for_its_turn() -> None:
     assert [body["detector"] for body in bodies(log.sent, "finding")] == ["streak"]
 
 
+@pytest.mark.semantics(line=8, clause="keys")
 def test_more_keys_than_the_cap_lose_the_least_recently_seen_and_end_its_incident() -> None:
     given = [row for at in range(3) for row in readings((at, 31), sensor=f"s{at}")]
 
@@ -134,6 +144,7 @@ def test_more_keys_than_the_cap_lose_the_least_recently_seen_and_end_its_inciden
     assert [(change["key"], change["reason"]) for change in lost] == [("s0", "lost sight")]
 
 
+@pytest.mark.semantics(line=8, clause="touched")
 def test_keys_that_are_as_they_should_be_take_no_state() -> None:
     shard = Shard(pipeline(Reading, HOT), SHARD)
 
@@ -142,6 +153,7 @@ def test_keys_that_are_as_they_should_be_take_no_state() -> None:
     assert outcome.change["keys"] == {"too_hot": {}}
 
 
+@pytest.mark.semantics(line=8, clause="touched")
 def test_batch_that_touches_one_key_of_many_writes_that_key_alone() -> None:
     beats = [Row(1.0, {"strap": str(strap), "heart_rate": 80.0}) for strap in range(1000)]
     shard = Shard(pipeline(Beat, FAST), SHARD)
@@ -202,6 +214,8 @@ class Broken(Threshold):
         return super().observe(state, row)
 
 
+@pytest.mark.semantics(line=5, clause="detector")
+@pytest.mark.semantics(line=11, clause="log")
 def test_detector_that_raises_is_reported_without_the_events_values_and_the_others_go_on() -> None:
     broken = Broken(name="broken", when=Reading.temperature >= 30, severity=HIGH, do_first="Look.")
     shard = Shard(pipeline(Reading, broken, HOT), SHARD)
@@ -222,6 +236,7 @@ def test_event_without_the_key_of_a_detector_is_counted_and_passed_over() -> Non
     assert outcome.outbox == []
 
 
+@pytest.mark.semantics(line=3, clause="cold")
 @pytest.mark.parametrize("detector", [HOT, replace(HOT, times=2), replace(HOT, lasting=seconds(5))])
 def test_saved_and_restored_detector_is_the_one_that_never_stopped(detector: Detector[Any]) -> None:
     given = records(readings((0, 31), (5, 31), (10, 20), (30, 32), (90, 50), (95, 50)))
@@ -230,6 +245,7 @@ def test_saved_and_restored_detector_is_the_one_that_never_stopped(detector: Det
     assert run(whole, given, cuts=range(7), cold=True, tick=9e3) == run(whole, given, tick=9e3)
 
 
+@pytest.mark.semantics(line=8, clause="keys")
 def test_key_that_was_seen_again_is_not_the_least_recently_seen() -> None:
     order = ("s0", "s1", "s0", "s2")
     given = [row for at, sensor in enumerate(order) for row in readings((at, 31), sensor=sensor)]
@@ -239,6 +255,7 @@ def test_key_that_was_seen_again_is_not_the_least_recently_seen() -> None:
     assert [c["key"] for c in bodies(sent, "incident_change") if c["reason"] == "lost sight"] == ["s1"]
 
 
+@pytest.mark.semantics(line=2, clause="nothing")
 @pytest.mark.parametrize("cold", [False, True])
 def test_deadline_that_later_events_put_off_writes_nothing(cold: bool) -> None:
     log = Log(pipeline(Reading, replace(HOT, quiet=minutes(5))))
@@ -251,6 +268,7 @@ def test_deadline_that_later_events_put_off_writes_nothing(cold: bool) -> None:
     assert life(log.sent)[-1][::2] == ("resolved", "quiet")
 
 
+@pytest.mark.semantics(line=10, clause="life")
 def test_finding_that_is_older_than_the_end_does_not_revive_an_incident() -> None:
     given = readings((10, 31), (20, 25), (15, 32), (200, 25))
 
@@ -273,6 +291,7 @@ def test_incident_that_is_over_at_the_moment_of_a_new_finding_is_over() -> None:
     assert len({change["incident_id"] for change in changes}) == 2
 
 
+@pytest.mark.semantics(line=1, clause="watermark")
 @pytest.mark.parametrize("ahead", [11, 60, 290])
 def test_one_fast_clock_makes_no_other_sensor_late(ahead: int) -> None:
     given = []
@@ -290,6 +309,7 @@ def test_one_fast_clock_makes_no_other_sensor_late(ahead: int) -> None:
     assert [change["key"] for change in bodies(outcome.outbox, "incident_change")] == ["s1"]
 
 
+@pytest.mark.semantics(line=4, clause="id")
 @pytest.mark.parametrize("cold", [False, True])
 def test_id_that_comes_again_after_it_was_forgotten_is_remembered_anew(cold: bool) -> None:
     times = (0, 2_000, 2_003, 4_000)
@@ -341,6 +361,7 @@ class Faulty(Threshold):
         return super().restore(saved)
 
 
+@pytest.mark.semantics(line=5, clause="detector")
 @pytest.mark.parametrize("where", ["due", "is_blank", "save", "restore"])
 def test_fault_anywhere_in_a_detector_stops_nobody_else(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Faulty, "where", where)
@@ -393,6 +414,7 @@ def test_cause_is_never_told_from_a_part_that_does_not_hold() -> None:
     assert found["expected"] == "at most $5"
 
 
+@pytest.mark.semantics(line=8, clause="bytes")
 def test_keys_and_ids_of_any_length_take_little_room_and_stay_apart() -> None:
     names = ["x" * 100_000 + "1", "x" * 100_000 + "2"]
     given = [Row(at, {"play_id": name, "guest": name, "won": 50.0}) for at, name in enumerate(names)]
@@ -404,6 +426,7 @@ def test_keys_and_ids_of_any_length_take_little_room_and_stay_apart() -> None:
     assert len(json.dumps(outcome.change)) < 5_000
 
 
+@pytest.mark.semantics(line=8, clause="bytes")
 def test_ids_are_bounded_though_the_watermark_stands() -> None:
     ids = Ids(600, most=10)
     for number in range(100):
@@ -413,6 +436,8 @@ def test_ids_are_bounded_though_the_watermark_stands() -> None:
     assert ids.lost == 90
 
 
+@pytest.mark.semantics(line=8, clause="bytes")
+@pytest.mark.semantics(line=11, clause="shard")
 def test_rows_that_wait_keep_only_what_detectors_read() -> None:
     streak = Sequence(
         name="streak", steps=[Step(when=Play.won > 0)], within=minutes(1), severity=HIGH, do_first="Look."

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def written(change: dict[str, Any]) -> dict[str, Any]:
     return keys
 
 
+@pytest.mark.semantics(line=8, clause="keys")
 @settings(max_examples=200, deadline=None)
 @given(
     batches=st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=12), max_size=6),
@@ -73,6 +75,7 @@ def kept_events(saved: Any) -> int:
     return int(events)
 
 
+@pytest.mark.semantics(line=8, clause="touched")
 def test_a_batch_that_touches_a_hundred_keys_of_many_writes_a_hundred() -> None:
     shard = Shard(pipeline(Reading, counting(20_000)), SHARD)
     shard.process(records(seen(*(f"sensor-{number}" for number in range(20_000)))))

@@ -204,6 +204,18 @@ def milliseconds(text: str) -> int:
     return round(datetime.fromisoformat(f"{text}+00:00").timestamp() * 1000)
 
 
+@pytest.mark.semantics(line=1, clause="windows")
+@pytest.mark.semantics(line=1, clause="forms")
+@pytest.mark.semantics(line=1, clause="watermark")
+@pytest.mark.semantics(line=1, clause="cut")
+@pytest.mark.semantics(line=1, clause="ahead")
+@pytest.mark.semantics(line=1, clause="late")
+@pytest.mark.semantics(line=1, clause="order")
+@pytest.mark.semantics(line=2, clause="idle")
+@pytest.mark.semantics(line=2, clause="passes")
+@pytest.mark.semantics(line=3, clause="replay")
+@pytest.mark.semantics(line=3, clause="cold")
+@pytest.mark.semantics(line=4, clause="id")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(schedule=schedules())
 def test_streaming_equals_one_query(schedule: list[Step]) -> None:
@@ -215,6 +227,8 @@ def test_streaming_equals_one_query(schedule: list[Step]) -> None:
         assert sent == [item for where, _, item in plainly if where == shard]
 
 
+@pytest.mark.semantics(line=2, clause="passes")
+@pytest.mark.semantics(line=10, clause="life")
 @settings(max_examples=EXAMPLES // 5, deadline=None)
 @given(schedule=schedules())
 def test_each_incident_opens_once_and_is_resolved_after_silence(schedule: list[Step]) -> None:
@@ -228,6 +242,7 @@ def test_each_incident_opens_once_and_is_resolved_after_silence(schedule: list[S
         assert all(state == "escalated" for _, state in life[1:-1])
 
 
+@pytest.mark.semantics(line=3, clause="replay")
 @pytest.mark.parametrize("cold", [False, True])
 def test_replayed_batch_changes_nothing(cold: bool) -> None:
     stream = [

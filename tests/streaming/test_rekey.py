@@ -4,6 +4,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +74,7 @@ def rows(plays: list[dict[str, Any]]) -> list[Row]:
     return made
 
 
+@pytest.mark.semantics(line=7, clause="rekeyed")
 @settings(max_examples=100, deadline=None)
 @given(
     plays=st.lists(PLAY, min_size=1, max_size=60),

@@ -114,6 +114,7 @@ def told(items: list[Item]) -> list[Any]:
     )
 
 
+@pytest.mark.semantics(line=6, clause="each")
 @settings(max_examples=120, deadline=None)
 @given(steps=st.lists(STEP, min_size=5, max_size=60), death=st.integers(0, 3))
 def test_shards_that_split_and_merge_say_what_one_shard_says(
@@ -124,6 +125,7 @@ def test_shards_that_split_and_merge_say_what_one_shard_says(
     assert stream.bodies("late_event") == []
 
 
+@pytest.mark.semantics(line=6, clause="each")
 @settings(max_examples=80, deadline=None)
 @given(steps=st.lists(STEP, min_size=5, max_size=60), death=st.integers(0, 3))
 def test_each_event_is_in_one_window_or_listed_as_late_and_each_incident_has_one_life(
@@ -149,6 +151,7 @@ def test_each_event_is_in_one_window_or_listed_as_late_and_each_incident_has_one
         assert [state for _, state in life if state != "escalated"] == ["opened", "resolved"]
 
 
+@pytest.mark.semantics(line=6, clause="each")
 def test_an_incident_that_begins_in_a_parent_ends_in_its_child_under_one_id() -> None:
     stream = Stream(begin)
     stream.put(LOW_GUEST, play(1, LOW_GUEST, 1_000.0), 1_000.0)
@@ -178,6 +181,7 @@ def test_a_window_that_a_split_cuts_is_told_once_with_all_its_events() -> None:
     assert window["aggregates"]["count()"] == 3
 
 
+@pytest.mark.semantics(line=6, clause="unclaimed")
 def test_a_child_without_records_goes_on_with_its_parents_keys_at_the_next_tick() -> None:
     stream = Stream(begin)
     for guest in (LOW_GUEST, HIGH_GUEST):
@@ -201,6 +205,7 @@ def merged(low_at: float, high_at: float) -> Stream:
     return stream
 
 
+@pytest.mark.semantics(line=6, clause="closed")
 @pytest.mark.parametrize(("ahead", "behind"), [(LOW_GUEST, HIGH_GUEST), (HIGH_GUEST, LOW_GUEST)])
 def test_a_merged_child_keeps_what_each_of_its_parents_had_closed(ahead: str, behind: str) -> None:
     stream = merged(1_300.0, 1_200.0) if ahead == LOW_GUEST else merged(1_200.0, 1_300.0)
@@ -219,6 +224,7 @@ def test_an_event_at_the_very_time_that_was_closed_is_on_time() -> None:
     assert stream.bodies("late_event") == []
 
 
+@pytest.mark.semantics(line=6, clause="closed")
 def test_what_a_merged_child_keeps_goes_on_in_its_own_children() -> None:
     stream = merged(1_300.0, 1_200.0)
     stream.split(stream.open[0])
@@ -248,6 +254,7 @@ def test_what_a_merged_child_keeps_ends_when_its_own_time_has_come_there() -> No
     assert stream.load(child)._closed == []
 
 
+@pytest.mark.semantics(line=6, clause="claim")
 def test_a_sealed_shard_waits_for_nothing_and_lists_whatever_still_comes_as_late() -> None:
     stream = Stream(begin)
     stream.put(LOW_GUEST, play(1, LOW_GUEST, 1_000.0), 1_000.0)
@@ -276,6 +283,7 @@ def test_a_shard_is_sealed_once() -> None:
     assert shard.seal() is None
 
 
+@pytest.mark.semantics(line=6, clause="each")
 @pytest.mark.parametrize("parts", [2, 3, 7])
 def test_each_key_goes_to_one_child_wherever_it_was_found(parts: int) -> None:
     edges = [LOW.last * number // parts for number in range(parts)]
@@ -391,6 +399,7 @@ def test_what_a_parent_at_hand_leaves_is_saved_like_what_one_from_the_log_leaves
         assert log.restore(begin("shardId-000000000001")).snapshot() == child.snapshot()
 
 
+@pytest.mark.semantics(line=6, clause="unclaimed")
 def test_a_child_of_children_that_were_never_read_inherits_through_them() -> None:
     stream = Stream(begin)
     stream.put(LOW_GUEST, play(1, LOW_GUEST, 1_000.0), 1_000.0)
@@ -406,6 +415,7 @@ def test_a_child_of_children_that_were_never_read_inherits_through_them() -> Non
     assert changes == ["opened", "resolved"]
 
 
+@pytest.mark.semantics(line=6, clause="claim")
 def test_what_is_claimed_again_after_a_death_is_the_same() -> None:
     stream = Stream(begin)
     for number, guest in enumerate(GUESTS):

@@ -6,6 +6,7 @@ import itertools
 import json
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ class Kept:
         self.shard.restore(json.loads(self.base) if self.base else None, map(json.loads, self.changes))
 
 
+@pytest.mark.semantics(line=5, clause="redrive")
 @given(
     cuts=st.sets(st.integers(1, RECORDS - 1), max_size=8),
     fates=st.lists(st.sampled_from(["taken", "given up", "taken and given up"]), min_size=9, max_size=9),

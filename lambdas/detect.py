@@ -21,7 +21,7 @@ from lambdas.effects.session import Session
 from lambdas.effects.settings import CommitSettings
 from lambdas.effects.state_log import StateLog
 from lambdas.effects.taken_records import TakenRecords
-from lambdas.formats.decode import AGGREGATED, Decoder, is_aggregate
+from lambdas.formats.decode import Decoder
 from lambdas.streaming import rekey
 from lambdas.streaming.shard import Outcome, Record, Shard
 
@@ -125,8 +125,6 @@ def read_records(batch: Sequence[Mapping[str, Any]]) -> list[Record]:
     arrivals_ms = [round(each["approximateArrivalTimestamp"] * 1000) for each in given]
     sequences = [int(each["sequenceNumber"]) for each in given]
     decoded = decoder.decode_all(datas, arrivals_ms, sequences)
-    if any(unreadable and is_aggregate(data) for data, (_, unreadable) in zip(datas, decoded, strict=True)):
-        warn_of_aggregates()
     return [
         Record(sequence, arrival_ms / 1000, rows, unreadable)
         for sequence, arrival_ms, (rows, unreadable) in zip(sequences, arrivals_ms, decoded, strict=True)
@@ -158,9 +156,3 @@ def read_again(shard_id: str, page: Sequence[Mapping[str, Any]]) -> list[Record]
                 records += read_records([given])
     references.enrich(row for record in records for row in record.rows)
     return records
-
-
-@cache
-def warn_of_aggregates() -> None:
-    """Once a container: such a stream has nothing else, and nothing of it is in quarantine to be found."""
-    logger.warning("No detector sees the events of these records.", reason=AGGREGATED)

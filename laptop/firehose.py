@@ -16,6 +16,7 @@ from uuid import uuid4
 from moto.firehose.exceptions import InvalidArgumentException
 from moto.firehose.models import firehose_backends
 
+from lambdas.formats.aggregate import opened
 from laptop.cloud import Cloud
 from laptop.functions import FunctionError
 from laptop.kinesis import MEBIBYTE, READ_ACTIONS, Kinesis, ShardReader
@@ -25,7 +26,6 @@ from laptop.services import Invoke, NotHonoured, honour, java_time, only, utc
 
 SERVICE = "firehose.amazonaws.com"
 PUT_RECORDS, PUT_BYTES, RECORD_BYTES = 500, 4 * MEBIBYTE, 1000 * 1024
-KPL_MAGIC = b"\xf3\x89\x9a\xc2"
 # What changes nothing on a laptop, and why.
 IGNORED = {
     "DeliveryStreamEncryptionConfigurationInput": "a laptop keeps nothing encrypted",
@@ -182,17 +182,17 @@ class DeliveryStream:
         arrived = []
         for shard_id, records in reader.waiting():
             for record in records:
-                source = {
-                    "shardId": shard_id,
-                    "partitionKey": record.partition_key,
-                    "sequenceNumber": str(record.sequence_number),
-                    "subsequenceNumber": "",
-                    "approximateArrivalTimestamp": _millis(record.created_at),
-                }
                 data = b64decode(record.data)
-                if data.startswith(KPL_MAGIC):
-                    raise NotHonoured(f"{self._name} read an aggregated record. Put records one by one.")
-                arrived.append(Arrived(record.created_at, data, source))
+                # An aggregate is opened; one that cannot be arrives as it is.
+                for place, part in enumerate([data] if (inner := opened(data)) is None else inner):
+                    source = {
+                        "shardId": shard_id,
+                        "partitionKey": record.partition_key,
+                        "sequenceNumber": str(record.sequence_number),
+                        "subsequenceNumber": place,
+                        "approximateArrivalTimestamp": _millis(record.created_at),
+                    }
+                    arrived.append(Arrived(record.created_at, part, source))
             reader.pass_over(shard_id, records[-1])
         return arrived
 

@@ -5,12 +5,14 @@ with its reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, repeat
 from typing import Any
 
 from lambdas.columns import Column, Unfit, Value, Values, lake_time
+from lambdas.formats.aggregate import is_aggregate, opened
 from lambdas.model import Format, Pipeline, Row, private_within
+from lambdas.tables import PARTS
 
 # Parts of one record. Firehose takes an answer of 6 MB, which is 4.1 MB of rows in base64: a record of 1 MB
 # in 5,000 rows leaves each 600 bytes for its columns' names and its provenance. What is beyond stays
@@ -19,13 +21,7 @@ from lambdas.model import Format, Pipeline, Row, private_within
 MOST_PARTS = 5_000
 SHOWN_CHARACTERS = 200
 NOTHING: Mapping[str, Any] = {}
-AGGREGATE = (
-    b"\xf3\x89\x9a\xc2"  # what a record of the Kinesis producer library that packs several begins with
-)
-AGGREGATED = (
-    "The record is an aggregate of the Kinesis producer library, which is not opened yet; switch aggregation "
-    "off in the producer."
-)
+DAMAGED = "The record is an aggregate of the Kinesis producer library that cannot be opened: it is damaged."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +64,19 @@ class Decoder:
             if row is not None:
                 decoded.append(([row], 0))
             else:
-                parts = list(self.decode(data, arrival_ms, sequence=sequence))
+                parts = list(self._opened(data, arrival_ms, sequence))
                 rows = [part for part in parts if isinstance(part, Row)]
                 decoded.append((rows, len(parts) - len(rows)))
         return decoded
+
+    def _opened(self, data: bytes, arrival_ms: int, sequence: int) -> Iterator[Row | Unreadable]:
+        """The parts of a record as Lambda hands it over: of an aggregate those of its records, which Firehose
+        hands over one by one, with the same place each.
+        """
+        inner = opened(data)
+        for place, each in enumerate([data] if inner is None else inner):
+            for part in self.decode(each, arrival_ms, sequence=sequence):
+                yield replace(part, index=place * PARTS + part.index) if place else part
 
     def _usual_rows(
         self, datas: Sequence[bytes], arrivals_ms: Sequence[int], sequences: Sequence[int]
@@ -98,7 +103,7 @@ class Decoder:
     def decode(self, data: bytes, arrival_ms: int, *, sequence: int = 0) -> Iterator[Row | Unreadable]:
         """The parts of one record in order. `arrival_ms` is when the stream took it, ms since 1970."""
         if is_aggregate(data):
-            yield Unreadable(0, AGGREGATED)
+            yield Unreadable(0, DAMAGED)
             return
         index = 0
         try:
@@ -190,10 +195,6 @@ def read_column(column: Column, values: Sequence[Any], unfit: set[int]) -> Seque
             one_by_one.append(None)
             unfit.add(place)
     return one_by_one
-
-
-def is_aggregate(data: bytes) -> bool:
-    return data.startswith(AGGREGATE)
 
 
 def walk(part: Mapping[str, Any], path: list[str]) -> Any:

@@ -310,15 +310,6 @@ def test_any_bytes_are_events_or_have_a_reason(data: bytes | str) -> None:
     assert all(isinstance(part, Row) or part.reason.endswith(".") for part in parts)
 
 
-def test_an_aggregate_of_the_producer_library_is_refused_whatever_it_holds() -> None:
-    (part,) = DECODER.decode(b"\xf3\x89\x9a\xc2" + b'\n\x05key-1{"reading_id": "r"}' * 3, ARRIVAL)
-    assert part == Unreadable(
-        0,
-        "The record is an aggregate of the Kinesis producer library, which is not opened yet; switch "
-        "aggregation off in the producer.",
-    )
-
-
 class Brittle:
     """A format with a mistake of its own in it."""
 

@@ -9,8 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lambdas.columns import Double, Integer, Text, Timestamp, Unfit, Value, to_millisecond
+from lambdas.formats.aggregate import AGGREGATE
 from lambdas.formats.csv_line import Csv
-from lambdas.formats.decode import AGGREGATE, Decoder
+from lambdas.formats.decode import Decoder
 from lambdas.model import Row
 from tests.formats.test_decode import ANYTHING, ARRIVAL, PIPELINE, Pull, Reading, nested
 

@@ -9,6 +9,7 @@ from lambdas.formats.decode import Decoder, Unreadable
 from lambdas.model import Row
 from pipelines.temperature.pipeline import pipeline
 from tests.effects.support import Faults, keys, real
+from tests.formats.aggregates import aggregate
 from tests.handlers.support import (
     NOON,
     Sent,
@@ -122,17 +123,22 @@ def test_unreadable_records_are_counted_and_stop_nothing(
     assert (counts["unreadable"], counts["events"], counts["pipeline"]) == ([4.0], [1.0], "temperature")
 
 
-def test_an_aggregate_stops_nothing_and_is_told_once(
-    world: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+def test_an_aggregate_is_opened_and_a_damaged_one_stops_nothing(
+    world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    aggregate = Sent(NOON, b"\xf3\x89\x9a\xc2\n\x03key" + b"\0" * 16)
-    records = numbered([aggregate, aggregate, reading("sensor-1", 31, NOON)])
+    packed = aggregate(*(reading("sensor-1", heat, NOON).data for heat in (20, 31, 46)))
+    records = numbered([Sent(NOON, packed), Sent(NOON, packed[:-1])])
     assert world.container("lambdas.detect").handler(detect_event(records), None) == {"batchItemFailures": []}
-    assert len(world.rows("finding")) == 1
+    assert len(world.rows("finding")) == 2
     (counts,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
-    assert counts["unreadable"] == [2.0]
-    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert "switch aggregation off" in vars(warning)["reason"]
+    assert (counts["events"], counts["unreadable"]) == ([3.0], [1.0])
+
+
+def test_an_event_in_an_aggregate_is_listed_as_late_by_the_place_that_its_row_has(world: World) -> None:
+    late = reading("sensor-2", 20, NOON - 60).data
+    packed = Sent(NOON, aggregate(reading("sensor-1", 20, NOON).data, late + late))
+    world.container("lambdas.detect").handler(detect_event(numbered([packed])), None)
+    assert [row["record_index"] for row in world.rows("late_event")] == [100_000_000, 100_000_001]
 
 
 def test_a_clients_service_is_only_asked_for_when_there_is_something_to_send(

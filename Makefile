@@ -34,6 +34,7 @@ format: .venv/dev ## mend style and layout
 	$(BIN)/ruff format
 
 docs: .venv/dev ## write the generated pages of docs/
+	$(BIN)/python -m docs.faults
 	$(BIN)/python -m docs.fidelity
 	$(BIN)/python -m docs.policies
 

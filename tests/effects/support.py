@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,11 +52,12 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The faults that are still to come, and the requests that were made, by operation."""
+    """The faults that are still to come, and the requests that were made and done, by operation."""
 
     coming: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[Any, dict[str, Any]], Any]] = field(default_factory=dict)
+    done: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def before(
         self,
@@ -97,10 +99,13 @@ class Faults:
         )
         if fault is None:
             answer = self.answers.get(operation)
-            return do(**request) if answer is None else answer(do, request)
+            answered = do(**request) if answer is None else answer(do, request)
+            self.done.append((operation, request))
+            return answered
         fault.times -= 1
         if fault.is_after:
             do(**request)
+            self.done.append((operation, request))
         raise fault.error
 
 
@@ -120,6 +125,12 @@ class Client:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
+    with account(monkeypatch) as faults:
+        yield faults
+
+
+@contextmanager
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     """An empty account. What the code under test asks of it passes through the faults."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")

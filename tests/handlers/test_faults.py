@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from docs import faults
 from lambdas.effects import session
 from lambdas.effects.state_log import Conflict, StateLog
 from lambdas.streaming.shard import Shard
 from pipelines.temperature.pipeline import pipeline
 from tests.effects.support import BUCKET, Faults, refusal, silence
+from tests.handlers.fault_matrix import EFFECTS, FAILURES, Effect, heat, text
 from tests.handlers.support import (
     NOON,
     SHARD,
@@ -30,7 +32,6 @@ HEATS = [20, 31, 32, 46, 25, 33, 20, 20]
 RECORDS = numbered(
     [reading(f"sensor-{second % 2}", heat, NOON + second) for second, heat in enumerate(HEATS)]
 )
-BATCHES = [RECORDS[:2], RECORDS[2:4], RECORDS[4:5], RECORDS[5:]]
 
 
 @pytest.fixture
@@ -43,24 +44,20 @@ def is_about(*endings: str) -> Callable[[dict[str, Any]], bool]:
     return lambda request: str(request.get("Key", "")).endswith(endings)
 
 
-def everything(_request: dict[str, Any]) -> bool:
-    return True
+def test_the_page_has_the_effects_and_the_ways_that_are_tried() -> None:
+    def as_it_is(effect: Effect, failure: str) -> str:
+        return faults.shown().get((effect.name, failure), "missing")
+
+    assert faults.page(as_it_is) == faults.PAGE.read_text(), (
+        "docs/faults.md is stale. Write it anew: make docs"
+    )
 
 
-EFFECTS = {
-    "load": ("list_objects_v2", everything),
-    "load an entry": ("get_object", is_about(".entry")),
-    "load a base": ("get_object", is_about(".base")),
-    "commit": ("put_object", is_about(".entry")),
-    "send a change": ("send_message_batch", everything),
-    "send a row": ("put_record_batch", everything),
-    "mark as sent": ("put_object", is_about(".sent")),
-    "write a base": ("put_object", is_about(".base")),
-}
-FAILURES: dict[str, Callable[[str], Exception]] = {
-    "is refused": lambda operation: refusal(operation, "InternalError", 500),
-    "times out": lambda _: silence(),
-}
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("effect", EFFECTS, ids=lambda effect: effect.name)
+def test_an_effect_fails_at_each_of_its_turns(effect: Effect, failure: str) -> None:
+    """Nothing is lost, doubled or seen too early, and it goes as the page says."""
+    assert text(effect, failure) == faults.shown()[effect.name, failure]
 
 
 def check_nothing_rash(world: World) -> None:
@@ -77,25 +74,6 @@ def check(world: World) -> None:
     assert set(changes) == {id for kind, id in seen if kind == "incident_change"}
     owing = [entry["n"] for entry in world.entries() if entry["outbox"]]
     assert set(world.objects()) >= {f"{number}.sent" for number in owing}
-
-
-@pytest.mark.parametrize("stays_warm", [True, False], ids=["warm", "cold"])
-@pytest.mark.parametrize("is_after", [True, False], ids=["after", "before"])
-@pytest.mark.parametrize("failure", FAILURES)
-@pytest.mark.parametrize("effect", EFFECTS)
-def test_an_effect_fails_at_each_of_its_turns(
-    world: World, aws: Faults, effect: str, failure: str, is_after: bool, stays_warm: bool
-) -> None:
-    operation, when = EFFECTS[effect]
-    turn = aws.after if is_after else aws.before
-    detect = world.container("lambdas.detect")
-    for batch in BATCHES:
-        turn(operation, FAILURES[failure](operation), when=when)
-        done = until_done(detect, detect_event(batch), lambda: check_nothing_rash(world))
-        assert done == {"batchItemFailures": []}
-        if not stays_warm:
-            detect = world.container("lambdas.detect")
-    check(world)
 
 
 def test_a_container_that_dies_between_commit_and_sending_is_followed_by_one_that_sends(
@@ -173,9 +151,10 @@ def test_any_schedule_of_batches_ticks_and_failures_comes_to_the_same(
     alone, owed = Shard(NAMED, SHARD), dict[tuple[str, str], dict[str, Any]]()
     now = NOON
     for _ in range(12):
-        operation, when = chance.choice(list(EFFECTS.values()))
+        effect = chance.choice([each for each in EFFECTS if each.scene is heat])
         turn = chance.choice([aws.before, aws.after])
-        turn(operation, chance.choice(list(FAILURES.values()))(operation), when=when)
+        error = chance.choice([refusal(effect.call, "InternalError", 500), silence()])
+        turn(effect.call, error, when=effect.is_meant)
         if chance.random() < 0.3:
             now += chance.choice([5, 61, 2_000])
             until_done(tick, tick_event(now), lambda: check_nothing_rash(world))

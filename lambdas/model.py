@@ -31,7 +31,15 @@ from lambdas.columns import (
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 PROVENANCE = ("shard_id", "sequence_number", "record_index", "arrived_at", "dt", "day")
-TAKEN = ("columns", "id", "key", "name", "references", "time")  # what an Event or Reference says about itself
+TAKEN = (
+    "columns",
+    "id",
+    "key",
+    "name",
+    "references",
+    "stale_after",
+    "time",
+)  # what an Event or Reference says about itself
 # Trino's reserved words: a column named so would have to be quoted in every query.
 RESERVED_WORDS = """
     alter and as between by case cast constraint create cross cube current_catalog current_date
@@ -44,6 +52,7 @@ RESERVED_WORDS = """
 """
 RESERVED = frozenset(RESERVED_WORDS.split())
 SHARD_RECORDS = 1_000  # that a shard takes in a second
+LONGEST_STALE = timedelta(days=1)  # of a reference's item; a container seldom lives longer
 # Bytes of one shard's state that fit a handler's memory with its log entry beside it.
 STATE_BUDGET = 64_000_000
 # Seconds. A minute is the shortest of a schedule; below five a tick would be hardly over before the next one.
@@ -143,14 +152,24 @@ class Reference:
     """A keyed table about entities, in DynamoDB. `class Guests(Reference, key="customer_id"): …`
 
     Its name is the class's in snake case; a table is called after what it holds, so in the plural.
+    `stale_after` is how long a detector may go on with what was read of an item; zero asks for each batch.
     """
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, Column]]
     key: ClassVar[Column]
+    stale_after: ClassVar[timedelta]
 
-    def __init_subclass__(cls, *, key: str, **rest: Any) -> None:
+    def __init_subclass__(
+        cls, *, key: str, stale_after: timedelta = timedelta(minutes=1), **rest: Any
+    ) -> None:
         super().__init_subclass__(**rest)
+        if not isinstance(stale_after, timedelta) or not timedelta(0) <= stale_after <= LONGEST_STALE:
+            raise DeclarationError(
+                f"{cls.__name__}: stale_after={stale_after} is no span from 0 to a day; say one, as "
+                "stale_after=minutes(5)."
+            )
+        cls.stale_after = stale_after
         cls.columns = declared_columns(cls)
         cls.name = snake(cls.__name__)
         for column in cls.columns.values():

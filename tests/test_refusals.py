@@ -167,6 +167,18 @@ REFUSALS = [
         lambda: reference(key="at", at=Timestamp("when")),
         "Cards: the key 'at' is Timestamp; a reference's key is Text or Integer.",
     ),
+    Refusal(
+        lambda: type("Cards", (Reference,), {}, key="card_id", stale_after=timedelta(days=2)),
+        "Cards: stale_after=2 days, 0:00:00 is no span from 0 to a day; say one, as stale_after=minutes(5).",
+    ),
+    Refusal(
+        lambda: type("Cards", (Reference,), {}, key="card_id", stale_after=timedelta(seconds=-1)),
+        "Cards: stale_after=-1 day, 23:59:59 is no span from 0 to a day; say one, as stale_after=minutes(5).",
+    ),
+    Refusal(
+        lambda: type("Cards", (Reference,), {}, key="card_id", stale_after=60),
+        "Cards: stale_after=60 is no span from 0 to a day; say one, as stale_after=minutes(5).",
+    ),
     # Sources and formats.
     Refusal(
         lambda: Kinesis(provisioned=0),

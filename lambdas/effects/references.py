@@ -17,7 +17,6 @@ from lambdas.effects.sending import attempts, batches
 from lambdas.effects.settings import SettingsError
 from lambdas.model import Pipeline, Reference, Row
 
-STALE_SECONDS = 60.0
 MOST_KEPT = 20_000  # items of a reference, missing ones too
 MOST_KEYS, MOST_KEY_BYTES = 100, 2_048  # of one call; of one key
 TRIES = 8  # keys are also left over where the items together are too large for an answer
@@ -30,8 +29,9 @@ class Unread(RuntimeError):
 class References:
     """Adds to rows the references' columns that a detector of the pipeline reads; private ones never.
 
-    A value is at most `STALE_SECONDS` old by the clock of the records' arrival, so that a batch that is
-    processed again within that span finds the same. What is missing, or does not fit its column, is null.
+    A value is less than the reference's `stale_after` old by the clock of the records' arrival, so that this
+    container finds the same for a batch that comes again within that span. What is missing, or does not fit
+    its column, is null; that an item is missing is kept as long as an item is.
     """
 
     def __init__(self, pipeline: Pipeline, tables: Mapping[str, str]) -> None:
@@ -68,6 +68,7 @@ class Lookup:
         self._table = table
         self._holder = holder.name
         self._key = reference.key
+        self._stale_seconds = reference.stale_after.total_seconds()
         self._key_type = "N" if isinstance(reference.key, Integer) else "S"
         self._columns = columns
         self._nothing: dict[str, Value] = {column.label: None for column in columns}
@@ -102,7 +103,7 @@ class Lookup:
             read_at, values = self._kept.get(key, (float("-inf"), None))
             # The clock goes back where old records are processed again: what was read later is stale for
             # them, too.
-            if abs(now - read_at) < STALE_SECONDS:
+            if abs(now - read_at) < self._stale_seconds:
                 found[key] = values
         for batch in batches(
             sorted(keys - found.keys()), len, most=MOST_KEYS, most_bytes=MOST_KEYS * MOST_KEY_BYTES

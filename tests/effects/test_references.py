@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -171,26 +172,65 @@ def test_a_null_and_an_absent_attribute_are_alike() -> None:
     assert (spent(row), row.values["guests.is_active"]) == (None, None)
 
 
-def test_a_value_is_read_again_after_a_minute_of_arrivals(tables: Faults) -> None:
+SPAN = 60.0  # of Guests, which declares none
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"spent": {"N": "1"}}, {"spent": {"N": "2"}}),  # changed
+        (None, {"spent": {"N": "2"}}),  # added: somebody registers
+        ({"spent": {"N": "1"}}, None),  # removed
+        ({"spent": {"N": "1"}}, {"spent": {"S": "a lot"}}),  # spoilt
+        ({"spent": {"S": "a lot"}}, {"spent": {"N": "2"}}),  # mended
+    ],
+)
+def test_what_becomes_of_an_item_is_seen_once_the_span_is_over_and_not_before(
+    tables: Faults, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> None:
+    def put(attributes: dict[str, Any] | None) -> float | None:
+        real("dynamodb").delete_item(TableName=TABLES["guests"], Key={"customer_id": {"S": "c1"}})
+        if attributes is None:
+            return None
+        guest("c1", **attributes)
+        return float(attributes["spent"]["N"]) if "N" in attributes["spent"] else None
+
     known = References(pipeline(RICH), TABLES)
-    guest("c1", spent={"N": "1"})
+    was = put(before)
     known.enrich([play(arrival=1_000)])
-    guest("c1", spent={"N": "2"})
-    young, old = play(arrival=1_059.9), play(arrival=1_060)
-    known.enrich([young])
-    known.enrich([old])
-    assert (spent(young), spent(old)) == (1.0, 2.0)
+    is_now = put(after)
+    young, replayed, old = play(arrival=1_000 + SPAN - 0.1), play(arrival=1_000), play(arrival=1_000 + SPAN)
+    for row in (young, replayed, old):
+        known.enrich([row])
+    assert (spent(young), spent(replayed), spent(old)) == (was, was, is_now)
     assert len(tables.requested("batch_get_item")) == 2
 
 
 @pytest.mark.usefixtures("tables")
-def test_someone_who_registers_is_found_within_a_minute() -> None:
-    known = References(pipeline(RICH), TABLES)
-    known.enrich([play(arrival=1_000)])
+@pytest.mark.parametrize("span", [seconds(0), seconds(5), seconds(3_600)])
+def test_a_reference_declares_how_long_it_may_be_stale(span: timedelta) -> None:
+    class Guests(Reference, key="customer_id", stale_after=span):
+        customer_id = Text("loyalty card")
+        spent = Double("spent in all earlier visits")
+
+    class Visit(Event, key="customer_id"):
+        customer_id = Text("who", refers_to=Guests)
+
+    rich = Threshold(name="rich", when=Guests.spent > 100, severity=HIGH, do_first="Look.")
+    declared = Pipeline(
+        about="a test's", event=Visit, formats=[JsonFormat()], detectors=[rich], name="casino"
+    )
+    known = References(declared, TABLES)
     guest("c1", spent={"N": "1"})
-    row = play(arrival=1_060)
-    known.enrich([row])
-    assert spent(row) == 1.0
+    known.enrich([play(arrival=1_000)])
+    guest("c1", spent={"N": "2"})
+    young, old = (
+        play(arrival=1_000 + max(0, span.total_seconds() - 1)),
+        play(arrival=1_000 + span.total_seconds()),
+    )
+    known.enrich([young])
+    known.enrich([old])
+    assert (spent(young), spent(old)) == (1.0 if span else 2.0, 2.0)
 
 
 @pytest.mark.usefixtures("tables")

@@ -9,7 +9,7 @@ export JSII_NODE := $(CURDIR)/.venv/node
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy destroy test check format docs synth lock clean
+.PHONY: help demo deploy destroy test bench check format docs synth lock clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -21,6 +21,9 @@ demo: .venv/runtime ## play an hour of traffic through the deployed templates on
 
 test: .venv/dev ## run every test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+bench: .venv/dev ## measure what an event costs, beside a plain loop on the same machine
+	PYTHONPATH=. $(BIN)/python benchmarks/detect.py
 
 check: .venv/dev ## run every gate: style, types, layers, templates, SQL
 	$(BIN)/ruff check

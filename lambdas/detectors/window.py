@@ -180,7 +180,8 @@ class Window(Detector[Panes]):
 
     def restore(self, saved: Any) -> Panes:
         following, panes, shown = saved
-        return Panes({since: self._pane(since, last, kept) for since, last, kept in panes}, following, shown)
+        opened = {since: self._pane(since, last, kept) for since, last, kept in panes}
+        return Panes(opened, following, shown, next(reversed(opened.values()), None))
 
     def _pane(self, since: int, last: int, saved: Any = None) -> Pane:
         kept = saved or [None] * len(self.aggregates)

@@ -74,8 +74,15 @@ class Stages:
         """All that can be read: the first stream's shards, then the states of the second's."""
         return list(self._read)
 
+    def first_shard(self, key: str) -> str:
+        return at(key, list(self._first))
+
+    def read_second(self) -> None:
+        for shard_id in self._second_states():
+            self.read(shard_id)
+
     def put(self, key: str, row: Row) -> None:
-        records = self._first[at(key, list(self._first))]
+        records = self._first[self.first_shard(key)]
         number = 1 + sum(map(len, self._first.values()))
         records.append(Record(number, row.arrival, [Row(row.time, dict(row.values), row.arrival, number, 0)]))
 

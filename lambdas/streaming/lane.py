@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,6 +109,7 @@ class Lane:
         self._turn = 0
         self._touched: dict[str, None] = {}  # keys, beside those in `_stirred`
         self._blank = Cell("", detector.begin())  # of every key that has no state
+        self._begins_blank = begins_blank(detector)
 
     def observe(self, key: str | None, row: Row) -> None:
         """Takes a row whose key is `key_of` it."""
@@ -117,17 +118,22 @@ class Lane:
             return
         known = self._cells.get(key)
         cell = self._blank if known is None else known
+        heard: Iterable[Said] | None = ()
         try:
             heard = self.detector.observe(cell.state, row)
-            if heard is None:
-                if known is not None:
-                    self._stir(known)
-                return
-            if known is None:
-                cell.key, self._blank = key, Cell("", self.detector.begin())
-            for said in heard:
-                self._hear(key, cell, said, f"{row.sequence}.{row.index}")
         except Exception as error:  # a user's own detector may raise anything; the others must go on
+            self._fault(cell, error)
+        if heard is None and known is not None:
+            self._stir(known)
+            return
+        if known is None:
+            if heard is None and self._begins_blank:
+                return
+            cell.key, self._blank = key, Cell("", self.detector.begin())
+        try:
+            for said in heard or ():
+                self._hear(key, cell, said, f"{row.sequence}.{row.index}")
+        except Exception as error:  # as above
             self._fault(cell, error)
         self._keep(key, cell)
 
@@ -390,6 +396,13 @@ class Lane:
                 del self._cells[key]
             else:
                 self._schedule(key, cell)
+
+
+def begins_blank(detector: Detector[Any]) -> bool:
+    try:
+        return detector.is_blank(detector.begin())
+    except Exception:  # as in observe
+        return False
 
 
 def turn_of(cell: Cell) -> int:

@@ -1,6 +1,8 @@
 """Which keys a detector's lane keeps, in which order they leave, and what a batch writes of them."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -8,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.columns import count
+from lambdas.detectors.detector import Detector
 from lambdas.detectors.window import Window
-from lambdas.model import HIGH, Row, hours
+from lambdas.model import HIGH, Row, Said, hours
 from lambdas.streaming.shard import Shard
 from tests.detectors.support import Reading
 from tests.streaming.support import SHARD, pipeline, records
@@ -88,3 +91,35 @@ def test_a_batch_that_touches_a_hundred_keys_of_many_writes_a_hundred() -> None:
     assert list(written(change))[:3] == ["sensor-0", "sensor-400", "sensor-600"]
     assert list(written(change))[-1] == "sensor-200"
     assert len(written(change)) == 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally(Detector[list[int]]):
+    """A user's own detector: it has nothing to say, knows no blank state, and cannot stand one value."""
+
+    def begin(self) -> list[int]:
+        return [0]
+
+    def save(self, state: list[int]) -> Any:
+        return list(state)
+
+    def observe(self, state: list[int], row: Row) -> Iterable[Said] | None:
+        state[0] += 1
+        if row.values["temperature"] == 13.0:
+            raise ValueError
+        return None
+
+
+def test_keys_that_begin_with_something_each_have_a_state_of_their_own() -> None:
+    shard = Shard(pipeline(Reading, Tally(name="counting", severity=HIGH, do_first="Look.")), SHARD)
+    rows = seen("unlucky", "a", "b", "a")
+    rows[0].values["temperature"] = 13.0
+
+    outcome = shard.process(records(rows))
+
+    assert {key: saved for key, (saved, _) in written(outcome.change).items()} == {
+        "unlucky": [0],
+        "b": [1],
+        "a": [2],
+    }
+    assert outcome.faults == ["counting raised ValueError"]

@@ -63,6 +63,7 @@ def rows(lake: Lake, kind: str) -> list[str]:
     return sorted(map(str, lake.query(f"select {columns} from {table.name}").rows))  # noqa: S608 - our own
 
 
+@pytest.mark.semantics(line=2, clause="idle")
 def test_an_outage_of_ten_minutes_changes_nothing_of_what_is_found(
     cdk_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

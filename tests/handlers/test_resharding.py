@@ -168,7 +168,7 @@ def test_whatever_fails_between_claim_and_first_commit_nothing_is_lost_or_told_t
     operation, shard_id = EFFECTS[effect]
     turn = aws.after if is_after else aws.before
     turn(operation, FAILURES[failure](operation), when=is_of(shard_id))
-    event = batch(LOW, put_into(LOW, [cool(LOW_SENSOR, NOON + 30)]))
+    event = batch(LOW, put_into(LOW, [hot(LOW_SENSOR, NOON + 29), cool(LOW_SENSOR, NOON + 30)]))
     try:
         until_done(parted.container("lambdas.detect"), event, lambda: None)
     except KeyboardInterrupt:
@@ -177,6 +177,8 @@ def test_whatever_fails_between_claim_and_first_commit_nothing_is_lost_or_told_t
     ticked(parted, OVER)
     assert lives(parted) == ENDED
     assert len(log(PARENT)) == 2
+    ends = [row for row in parted.rows("incident_change") if row["state"] == "resolved"]
+    assert {row["key"]: row["findings"] for row in ends} == {LOW_SENSOR: 2, HIGH_SENSOR: 1}
 
 
 def test_list_shards_that_fails_begins_no_child_anew(parted: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from pipelines import discovery
 
 LAKE = "freshet-lake"
 NEEDED = {"DetectFunction", "DetectLog", "DetectMapping", "FailedBucket", "LakeBucket", "StreamName"}
+# By which detect reads; what the first gave up may have more to say to the second.
+MAPPINGS = ("DetectMapping", "RekeyedMapping")
 # Detect has two minutes; a call that is made again while the first one works would only be in its way.
 PATIENCE = Config(read_timeout=150, retries={"total_max_attempts": 1})
 
@@ -94,9 +96,12 @@ def redrive(
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A batch that was given up, as its object tells of it; no `records`: there are none in the object."""
+    """A batch that was given up, as its object tells of it; no `records`: there are none in the object.
+    `stage` counts the streams from 0.
+    """
 
     key: str
+    stage: int
     shard_id: str
     first: int
     records: int
@@ -104,14 +109,19 @@ class Batch:
     until: str
     why: str
 
+    @property
+    def whose(self) -> tuple[int, str]:
+        return self.stage, self.shard_id
+
     @classmethod
-    def of(cls, key: str, body: bytes) -> Batch:
+    def of(cls, key: str, stage: int, body: bytes) -> Batch:
         try:
             document = json.loads(body)
             batch, response = document["KinesisBatchInfo"], document.get("responseContext") or {}
             failure = response.get("functionError")
             return cls(
                 key=key,
+                stage=stage,
                 shard_id=str(batch["shardId"]),
                 first=int(batch["startSequenceNumber"]),
                 records=int(batch["batchSize"]) if document.get("payload") else 0,
@@ -120,11 +130,13 @@ class Batch:
                 why=document["requestContext"]["condition"] + (f" ({failure})" if failure else ""),
             )
         except (AttributeError, KeyError, TypeError, ValueError):
-            return cls(key=key, shard_id="", first=0, records=0, since="", until="", why="no batch")
+            return cls(
+                key=key, stage=stage, shard_id="", first=0, records=0, since="", until="", why="no batch"
+            )
 
 
 class Batches:
-    """The batches that a pipeline's mapping gave up, each handed to detect by its place."""
+    """The batches that a pipeline's mappings gave up, each handed to detect by its place."""
 
     def __init__(self, deployed: Deployed, terminal: Terminal) -> None:
         self.begun = ""
@@ -132,15 +144,11 @@ class Batches:
         self._bucket = deployed.outputs["FailedBucket"]
 
     def run(self, *, yes: bool) -> int:
-        prefix = f"aws/lambda/{self._deployed.outputs['DetectMapping']}/"
-        found = [
-            Batch.of(key, self._deployed.body(self._bucket, key))
-            for key in self._deployed.keys(self._bucket, prefix)
-        ]
+        found = list(self._found())
         empty = [batch for batch in found if not batch.records]
         # A newer one first would make the older one's events late.
         waiting = sorted(
-            (batch for batch in found if batch.records), key=lambda each: (each.shard_id, each.first)
+            (batch for batch in found if batch.records), key=lambda each: (each.whose, each.first)
         )
         for batch in empty:
             self._say(
@@ -152,7 +160,7 @@ class Batches:
             return 1 if empty else 0
         self._tell(waiting)
         self._agree("Let detect take them?", yes=yes)
-        left = sum(self._shard(list(group)) for _, group in groupby(waiting, key=lambda each: each.shard_id))
+        left = sum(self._shard(list(group)) for _, group in groupby(waiting, key=lambda each: each.whose))
         if left:
             self._say(
                 f"{left} of {counted(len(waiting), 'batch')} still wait. Mend that and say it again: nothing "
@@ -160,17 +168,25 @@ class Batches:
             )
         return 1 if left or empty else 0
 
+    def _found(self) -> Iterator[Batch]:
+        for stage, mapping in enumerate(MAPPINGS):
+            if mapping in self._deployed.outputs:
+                for key in self._deployed.keys(
+                    self._bucket, f"aws/lambda/{self._deployed.outputs[mapping]}/"
+                ):
+                    yield Batch.of(key, stage, self._deployed.body(self._bucket, key))
+
     def _tell(self, waiting: list[Batch]) -> None:
         records = sum(batch.records for batch in waiting)
         self._say(
             f"{self._deployed.where}: {counted(len(waiting), 'batch')} with {counted(records, 'record')} "
             f"given up, the oldest of {min(batch.since for batch in waiting)}."
         )
-        for (shard_id, why), group in groupby(waiting, key=lambda each: (each.shard_id, each.why)):
+        for (_, why), group in groupby(waiting, key=lambda each: (each.whose, each.why)):
             batches = list(group)
             total = sum(batch.records for batch in batches)
             self._say(
-                f"  {shard_id}: {counted(len(batches), 'batch')}, {counted(total, 'record')}, "
+                f"  {batches[0].shard_id}: {counted(len(batches), 'batch')}, {counted(total, 'record')}, "
                 f"{batches[0].since} to {batches[-1].until}: {why}"
             )
         self._say(

@@ -142,7 +142,7 @@ class PipelineStack(cdk.Stack):
             stacks=[self.stack_name, lake.stack_name],
             stream=self.stream,
             detect=self.detect,
-            records=self.records,
+            readers=list(self.readers.values()),
             failed=lake.failed,
             lake=lake.lake,
             key=lake.key,

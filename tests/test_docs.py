@@ -70,6 +70,7 @@ NO_CREDENTIALS = {
     "make deploy": "There are no AWS credentials; sign in",
     "make destroy": "There are no AWS credentials; sign in",
     "./freshet smoke": "AWS cannot be asked: Unable to locate credentials",
+    "./freshet redrive": "AWS cannot be asked: Unable to locate credentials",
 }
 # The CLI's own commands and options, which are no operations of a service: docs.aws.amazon.com/cli/latest.
 OF_CLI = {("logs", "tail"): {"--since", "--filter-pattern"}, ("s3", "ls"): {"--recursive"}}
@@ -335,6 +336,8 @@ def write(copy: Copy, block: Block) -> None:
         return
     elif block.text.startswith('"""'):
         after = block.text
+    elif block.text.startswith("from "):
+        after = before.replace("\n\n\nclass ", f"\n{block.text}\n\nclass ", 1)
     elif COLUMN.fullmatch(f"    {block.text}"):
         after = COLUMN.sub(lambda found: f"{found[0]}    {block.text}", before, count=1)
     else:

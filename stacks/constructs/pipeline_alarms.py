@@ -88,8 +88,8 @@ class PipelineAlarms(Alarms):
                 name="GivenUp",
                 title="events were given up",
                 happened="Events were given up undetected: all tries failed, or a detector did on them.",
-                do_first="Read why in the log of detect, and look for them in the bucket of failed batches; "
-                "what is not there is in the stream until it forgets it.",
+                do_first="Read why in the log of detect and mend it, then say freshet redrive; what that "
+                "does not find is in the stream until it forgets it.",
                 expression=" + ".join(f"FILL({name}, 0)" for name in given_up),
                 metrics=given_up,
                 period=PERIOD,

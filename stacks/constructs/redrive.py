@@ -16,7 +16,7 @@ from stacks.constructs.shard_reader import ShardReader
 
 
 class Redrive(Construct):
-    """Detect may read what its own mapping gave up. `policy`, which nobody has until it is attached, lets a
+    """Detect may read what its own mappings gave up. `policy`, which nobody has until it is attached, lets a
     person run `freshet redrive`, and nothing else.
     """
 
@@ -29,23 +29,23 @@ class Redrive(Construct):
         stacks: Sequence[str],
         stream: EventStream,
         detect: Handler,
-        records: ShardReader,
+        readers: Sequence[ShardReader],
         failed: PrivateBucket,
         lake: PrivateBucket,
         key: kms.IKey,
     ) -> None:
         super().__init__(scope, id)
         stack = cdk.Stack.of(self)
-        given_up = f"aws/lambda/{records.mapping.ref}/"
+        given_up = [f"aws/lambda/{reader.mapping.ref}/*" for reader in readers]
         quarantined, redriven = f"quarantine/pipeline={pipeline}/", f"redriven/pipeline={pipeline}/"
-        batches = failed.bucket.arn_for_objects(f"{given_up}*")
+        batches = [failed.bucket.arn_for_objects(each) for each in given_up]
         bad, done = (lake.bucket.arn_for_objects(f"{prefix}*") for prefix in (quarantined, redriven))
-        # Not in the role's own policy: the mapping waits for that one, and this one for the mapping.
+        # Not in the role's own policy: the mappings wait for that one, and this one for the mappings.
         reading = iam.Policy(
             self,
             "GivenUp",
             roles=[detect.role],
-            statements=[iam.PolicyStatement(actions=["s3:GetObject"], resources=[batches])],
+            statements=[iam.PolicyStatement(actions=["s3:GetObject"], resources=batches)],
         )
         allowed = {
             ("cloudformation:DescribeStacks",): [
@@ -53,7 +53,7 @@ class Redrive(Construct):
                 for name in stacks
             ],
             ("lambda:InvokeFunction",): [detect.function.function_arn],
-            ("s3:GetObject", "s3:DeleteObject"): [batches],
+            ("s3:GetObject", "s3:DeleteObject"): batches,
             ("s3:GetObject",): [bad, done],
             ("s3:PutObject",): [done],
             ("kinesis:PutRecords",): [stream.stream.stream_arn],
@@ -61,7 +61,7 @@ class Redrive(Construct):
                 {each.key_arn for each in (key, stream.stream.encryption_key) if each is not None}
             ),
         }
-        listed = {failed.arn: [f"{given_up}*"], lake.arn: [f"{quarantined}*", f"{redriven}*"]}
+        listed = {failed.arn: given_up, lake.arn: [f"{quarantined}*", f"{redriven}*"]}
         self.policy = iam.ManagedPolicy(
             self,
             "Policy",
@@ -81,15 +81,18 @@ class Redrive(Construct):
                 ),
             ],
         )
-        mapping = f"<{stack.get_logical_id(records.mapping)}>"
+        below = [
+            f"{failed.seen_from(self)}/aws/lambda/<{stack.get_logical_id(reader.mapping)}>/*"
+            for reader in readers
+        ]
         any_stack = "arn:<AWS::Partition>:cloudformation:<AWS::Region>:<AWS::AccountId>:stack"
         for policy, names in (
-            (reading, [f"{failed.seen_from(self)}/aws/lambda/{mapping}/*"]),
+            (reading, below),
             (
                 self.policy,
                 [
                     *(f"{any_stack}/{name}/*" for name in stacks),
-                    f"{failed.seen_from(self)}/aws/lambda/{mapping}/*",
+                    *below,
                     *(f"{lake.seen_from(self)}/{prefix}*" for prefix in (quarantined, redriven)),
                 ],
             ),

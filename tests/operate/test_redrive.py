@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,7 +18,8 @@ from moto.sqs.models import SQSBackend
 from laptop.functions import FunctionError
 from laptop.services import iso
 from operate.deployment import Refused, Terminal
-from operate.redrive import redrive
+from operate.mended import Records
+from operate.redrive import Deployed, Work, redrive
 from sql.lake import Lake
 from tests.operate.support import World, attached, broken, deployed
 
@@ -56,11 +58,13 @@ def invocable(world: World) -> Iterator[None]:
         yield
 
 
-def say_redrive(world: World, *, yes: bool = True, **more: Any) -> int:
+def say_redrive(
+    world: World, make: Callable[[Deployed, Terminal], Work] | None = None, *, yes: bool = True
+) -> int:
     role = attached(world, NAME, "Redrive")
     terminal = Terminal(world.said.append, lambda _: "n", lambda: not yes)
     with world.cloud.policies.acting_as(role):
-        return redrive(NAME, yes=yes, terminal=terminal, **more)
+        return redrive(NAME, make, yes=yes, terminal=terminal)
 
 
 def send(world: World, *heats: float, sensor: str) -> None:
@@ -265,3 +269,44 @@ def test_who_has_no_right_is_told_which_policy_to_get(world: World) -> None:
     role = attached(world, "casino", "Redrive")
     with world.cloud.policies.acting_as(role), pytest.raises(Refused, match="RedrivePolicy"):
         redrive(NAME)
+
+
+def test_what_a_person_mends_goes_from_the_quarantine_to_the_lake_and_every_right_is_used(
+    world: World, tmp_path: Path
+) -> None:
+    # given records that transform quarantined, of one the second of two parts
+    stream = world.of_pipeline("AWS::Kinesis::Stream", NAME, "Events").physical_id
+    good = json.dumps({"sensor_id": "lab", "temperature": 20, "timestamp": iso(world.cloud.clock.now)})
+    for data in ('{"sensor_id": "lab", "temperature": "warm"}', f'{good} {{"sensor_id": "lab"}}'):
+        world.run.kinesis.put(stream, [("lab", data.encode())])
+    world.sleep(120, step=30)
+
+    # when a person mends both, and is given nothing but the policy
+    file, now = tmp_path / "bad.jsonl", lambda: world.cloud.clock.now
+    assert say_redrive(world, partial(Records, to=file, now=now)) == 0
+    whole, mixed = map(json.loads, file.read_text().splitlines())
+    assert (whole["good_parts"], mixed["good_parts"]) == (0, 1)
+    mended = [
+        whole | {"record": good.replace(": 20", ": 21")},
+        mixed | {"record": good.replace(": 20", ": 22")},
+    ]
+    file.write_text("\n".join(map(json.dumps, mended)))
+    assert say_redrive(world, partial(Records, mended=file, now=now)) == 0
+    assert world.said[-1] == "2 records sent."
+    assert say_redrive(world, partial(Records, now=now)) == 0
+    assert world.said[-1].endswith("nothing in quarantine waits.")
+
+    # then each is in the lake once
+    world.sleep(10 * 60, step=60)
+    world.run.keep()
+    asked = Lake(world.folder).query("select temperature from temperature_events where sensor_id = 'lab'")
+    assert sorted(asked.rows) == [(20.0,), (21.0,), (22.0,)]
+    # and with a batch that was given up each right of the policy has been used
+    with no_detect(world):
+        send(world, 20, sensor="lab")
+    assert say_redrive(world) == 0
+    role = attached(world, NAME, "Redrive")
+    journal = world.cloud.policies.journal.items()
+    used = {str(grant.document) for request, grants in journal if request[0] == role for grant in grants}
+    unused = [each.document for each in world.cloud.policies.grants(role) if str(each.document) not in used]
+    assert unused == []

@@ -186,17 +186,15 @@ class Exercise:
     def _redrive(self, pipeline: Deployed) -> None:
         """What was given up is handed to `detect` by its place, after the log has forgotten that time."""
         detect = pipeline.function("detect")
-        [mapping] = [
-            one
-            for one in self._cloud.of_type("AWS::Lambda::EventSourceMapping")
-            if one.properties["FunctionName"].endswith(detect.physical_id)
-        ]
-        bucket = mapping.properties["DestinationConfig"]["OnFailure"]["Destination"].rpartition(":")[2]
-        prefix = f"aws/lambda/{mapping.physical_id}/"
-        listed = self._cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
-        for given_up in listed["Contents"]:
-            place = {"bucket": bucket, "key": given_up["Key"]}
-            self._run.functions.invoke(detect.physical_id, {"redrive": place})
+        for mapping in self._cloud.of_type("AWS::Lambda::EventSourceMapping"):
+            if not mapping.properties["FunctionName"].endswith(detect.physical_id):
+                continue
+            bucket = mapping.properties["DestinationConfig"]["OnFailure"]["Destination"].rpartition(":")[2]
+            prefix = f"aws/lambda/{mapping.physical_id}/"
+            listed = self._cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
+            for given_up in listed.get("Contents", ()):
+                place = {"bucket": bucket, "key": given_up["Key"]}
+                self._run.functions.invoke(detect.physical_id, {"redrive": place})
 
     def _deployments_between_commit_and_sending(self, pipeline: Deployed, sent: Sent) -> None:
         """Whoever comes first sends what an older container owes: a tick, then one that detects."""

@@ -23,12 +23,14 @@ NAMELESS = {
     "AWS::KMS::Key",
     "AWS::Kinesis::Stream",
     "AWS::KinesisFirehose::DeliveryStream",
+    "AWS::Lambda::EventSourceMapping",
     "AWS::Lambda::Function",
     "AWS::Logs::LogGroup",
     "AWS::Logs::LogStream",
     "AWS::S3::Bucket",
     "AWS::SNS::Topic",
     "AWS::SQS::Queue",
+    "AWS::StepFunctions::StateMachine",
 }
 
 

@@ -581,20 +581,17 @@ class Pipeline:
                     f"{held.label!r} of {held.source!r}, and what a detector reads can stand in a message; "
                     "use a column with a narrower source."
                 )
-        is_as_stream = keys == (self.event.key,)
+        # A device's messages come under its client's id, whatever is in them.
+        own, by_client = self.event.key.name, any(isinstance(source, Iot) for source in self.sources)
+        is_as_stream = keys == (self.event.key,) and not by_client
         if detector.rekey and is_as_stream:
-            yield (
-                f"it says rekey=True and is keyed by {self.event.key.name}, as the stream is partitioned; "
-                "leave rekey out."
-            )
+            yield f"it says rekey=True and is keyed by {own}, as the stream is partitioned; leave rekey out."
         many = next((source for source in self.sources if source.shards != 1), None)
         if many is not None and not is_as_stream and not detector.rekey:
             yield (
                 f"it is keyed by {', '.join(column.label for column in keys)} and the stream of more than "
-                "one shard is "
-                f"partitioned by {self.event.key.name}, so no shard sees all of a key; key it by "
-                f"{self.event.key.name}, "
-                "use one shard, or say rekey=True."
+                f"one shard is partitioned by {'the MQTT client' if by_client else own}, so no shard sees "
+                f"all of a key; {'' if by_client else f'key it by {own}, '}use one shard, or say rekey=True."
             )
         if detector.sms is not None:
             yield from self._sms_problems(detector, keys)

@@ -307,6 +307,13 @@ REFUSALS = [
         " guest_id, so no shard sees all of a key; key it by guest_id, use one shard, or say rekey=True.",
     ),
     Refusal(
+        lambda: pipeline(
+            sources=[Iot(topic="plays"), Kinesis(provisioned=2)], detectors=threshold().detectors
+        ),
+        "pipeline: big_win: it is keyed by guest_id and the stream of more than one shard is partitioned by "
+        "the MQTT client, so no shard sees all of a key; use one shard, or say rekey=True.",
+    ),
+    Refusal(
         lambda: threshold(rekey=True),
         "pipeline: big_win: it says rekey=True and is keyed by guest_id, as the stream is partitioned; leave "
         "rekey out.",

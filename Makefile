@@ -24,6 +24,7 @@ test: .venv/dev ## run every test
 
 bench: .venv/dev ## measure what an event costs, beside a plain loop on the same machine
 	PYTHONPATH=. $(BIN)/python benchmarks/detect.py
+	PYTHONPATH=. $(BIN)/python benchmarks/state_log.py
 
 check: .venv/dev ## run every gate: style, types, layers, templates, SQL
 	$(BIN)/ruff check

@@ -527,13 +527,13 @@ class Compare(Predicate):
 
             def compare_columns(values: Values) -> bool | None:
                 a, b = values.get(name), values.get(other)
-                return None if a is None or b is None else bool(test(a, b))
+                return None if a is None or b is None else test(a, b)
 
             return compare_columns
 
         def compare(values: Values) -> bool | None:
             value = values.get(name)
-            return None if value is None else bool(test(value, right))
+            return None if value is None else test(value, right)
 
         return compare
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from lambdas.columns import Aggregate, Value, Values
+from lambdas.columns import Aggregate, Value
 
 LARGEST = 1e150  # beyond it a sum of squares leaves the range of a double, so such a value is left out
 GAMMA = 1.01 / 0.99  # bucket growth of the quantile sketch: each bucket is within 1 % of its middle
@@ -20,7 +20,7 @@ SMALLEST = 1e-12
 
 
 class Running(Protocol):
-    """The aggregate of the values taken so far; what its `reader` gives of an event is one, or `None`."""
+    """The aggregate of the values taken so far; what is missing in an event, only `count` takes."""
 
     def take(self, value: Any) -> None: ...
     def merge(self, other: Any) -> None: ...
@@ -54,9 +54,10 @@ class Total:
         self.taken = taken
         self.total = total
 
-    def take(self, value: float) -> None:
-        self.taken += 1
-        self.total += value
+    def take(self, value: float | None) -> None:
+        if value is not None and -LARGEST < value < LARGEST:
+            self.taken += 1
+            self.total += value
 
     def merge(self, other: Total) -> None:
         self.taken += other.taken
@@ -84,13 +85,12 @@ class Low:
     def __init__(self, value: float | None = None) -> None:
         self.value = value
 
-    def take(self, value: float) -> None:
-        if self.value is None or value < self.value:
+    def take(self, value: float | None) -> None:
+        if value is not None and -LARGEST < value < LARGEST and (self.value is None or value < self.value):
             self.value = value
 
     def merge(self, other: Low) -> None:
-        if other.value is not None:
-            self.take(other.value)
+        self.take(other.value)
 
     def result(self) -> float | None:
         return self.value
@@ -102,8 +102,8 @@ class Low:
 class High(Low):
     __slots__ = ()
 
-    def take(self, value: float) -> None:
-        if self.value is None or value > self.value:
+    def take(self, value: float | None) -> None:
+        if value is not None and -LARGEST < value < LARGEST and (self.value is None or value > self.value):
             self.value = value
 
 
@@ -121,11 +121,12 @@ class Spread:
         self.mean = mean
         self.squares = squares
 
-    def take(self, value: float) -> None:
-        self.taken += 1
-        step = value - self.mean
-        self.mean += step / self.taken
-        self.squares += step * (value - self.mean)
+    def take(self, value: float | None) -> None:
+        if value is not None and -LARGEST < value < LARGEST:
+            self.taken += 1
+            step = value - self.mean
+            self.mean += step / self.taken
+            self.squares += step * (value - self.mean)
 
     def merge(self, other: Spread) -> None:
         taken = self.taken + other.taken
@@ -154,7 +155,7 @@ class Distinct:
     def take(self, value: Value) -> None:
         if isinstance(value, str) and len(value) > 18:
             value = "~" + hashlib.blake2b(value.encode(), digest_size=8).hexdigest()
-        if len(self.values) < self.most:
+        if value is not None and len(self.values) < self.most:
             self.values[value] = None
 
     def merge(self, other: Distinct) -> None:
@@ -182,8 +183,9 @@ class Sketch:
         self.fraction = fraction
         self.buckets: dict[int, int] = dict(buckets)
 
-    def take(self, value: float) -> None:
-        self._add(bucket_of(value), 1)
+    def take(self, value: float | None) -> None:
+        if value is not None and -LARGEST < value < LARGEST:
+            self._add(bucket_of(value), 1)
 
     def merge(self, other: Sketch) -> None:
         for bucket, events in other.buckets.items():
@@ -241,20 +243,3 @@ def running(aggregate: Aggregate, distinct_cap: int, saved: Any = None) -> Runni
         assert aggregate.fraction is not None  # quantile() gives one
         return Sketch(aggregate.fraction, saved or ())
     return PLAIN[aggregate.function](*(saved or ()))
-
-
-def reader(aggregate: Aggregate) -> Callable[[Values], Value]:
-    """A function from an event's values to what the aggregate takes of it, `None` where that is nothing."""
-    if aggregate.that is not None:
-        return aggregate.that.compile()
-    if aggregate.of is None:
-        return lambda _: True
-    label = aggregate.of.label
-    if aggregate.function == "distinct":
-        return lambda values: values.get(label)
-
-    def read_number(values: Values) -> Value:
-        value: Any = values.get(label)  # a number: no other column can be declared here
-        return value if value is not None and -LARGEST < value < LARGEST else None
-
-    return read_number

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from lambdas.columns import Aggregate, Predicate, Test, Value, Values, number
-from lambdas.detectors.aggregates import MOST_BUCKETS, Running, reader, running
+from lambdas.detectors.aggregates import MOST_BUCKETS, Running, running
 from lambdas.detectors.detector import (
     SHOWN_CHARACTERS,
     Detector,
@@ -22,6 +22,9 @@ from lambdas.detectors.detector import (
 )
 from lambdas.model import Clear, Contribution, Finding, Row, Said, WindowResult, literal_problems
 
+# An aggregate takes this column of an event, or whether it meets this condition.
+Feed = tuple[str, Test | None, Running]
+
 
 @dataclass(slots=True)
 class Pane:
@@ -32,12 +35,14 @@ class Pane:
     since: int
     last: int
     until: int
-    feeds: tuple[
-        tuple[Callable[[Values], Value], Running], ...
-    ]  # each aggregate with what it takes of an event
+    feeds: tuple[Feed, ...]
+
+    @property
+    def aggregates(self) -> list[Running]:
+        return [aggregate for _, _, aggregate in self.feeds]
 
     def merge(self, other: Pane) -> None:
-        for (_, mine), (_, others) in zip(self.feeds, other.feeds, strict=True):
+        for mine, others in zip(self.aggregates, other.aggregates, strict=True):
             mine.merge(others)
 
 
@@ -165,8 +170,12 @@ class Window(Detector[Panes]):
         return None if self.when is None else self.when.compile()
 
     @cached_property
-    def _readers(self) -> list[Callable[[Values], Value]]:
-        return [reader(aggregate) for aggregate in self.aggregates]
+    def _taken(self) -> list[tuple[str, Test | None]]:
+        """What each aggregate takes of an event; `count` takes whatever it is."""
+        return [
+            ("" if each.of is None else each.of.label, None if each.that is None else each.that.compile())
+            for each in self.aggregates
+        ]
 
     def begin(self) -> Panes:
         return Panes()
@@ -175,7 +184,7 @@ class Window(Detector[Panes]):
         return not state.open
 
     def save(self, state: Panes) -> Any:
-        panes = [[p.since, p.last, [each.save() for _, each in p.feeds]] for p in state.open.values()]
+        panes = [[p.since, p.last, [each.save() for each in p.aggregates]] for p in state.open.values()]
         return [state.following, panes, state.shown]
 
     def restore(self, saved: Any) -> Panes:
@@ -186,8 +195,8 @@ class Window(Detector[Panes]):
     def _pane(self, since: int, last: int, saved: Any = None) -> Pane:
         kept = saved or [None] * len(self.aggregates)
         feeds = tuple(
-            (read, running(each, self.distinct_cap, old))
-            for read, each, old in zip(self._readers, self.aggregates, kept, strict=True)
+            (label, test, running(each, self.distinct_cap, old))
+            for (label, test), each, old in zip(self._taken, self.aggregates, kept, strict=True)
         )
         return Pane(since, last, last if self.gap_ms else since + self.every_ms, feeds)
 
@@ -207,10 +216,9 @@ class Window(Detector[Panes]):
             before = len(state.open)
             pane = state.latest = self._session(state, at) if self.gap_ms else self._tumbling(state, at)
             is_new = len(state.open) > before
-        for read, aggregate in pane.feeds:
-            value = read(row.values)
-            if value is not None:
-                aggregate.take(value)
+        values = row.values
+        for label, test, aggregate in pane.feeds:
+            aggregate.take(values.get(label) if test is None else test(values))
         if self.show:
             state.shown = {column.label: briefly(row.values.get(column.label)) for column in self.show}
         return () if is_new else None
@@ -267,8 +275,9 @@ class Window(Detector[Panes]):
         whole = panes[0] if len(panes) == 1 else self._pane(since, since)
         for pane in panes if len(panes) > 1 else ():
             whole.merge(pane)
-        results = [aggregate.result() for _, aggregate in whole.feeds]
-        values = {asked.label: result for asked, result in zip(self.aggregates, results, strict=True)}
+        values = {
+            asked.label: each.result() for asked, each in zip(self.aggregates, whole.aggregates, strict=True)
+        }
         if self.keep or self.metric:
             yield WindowResult(since / 1000, until / 1000, values)
         if self._when is not None:

@@ -95,10 +95,10 @@ class Decoder:
                 values = [walk(part, path) if value is None else value for part, value in pairs]
             for row, value in zip(rows, read_column(column, values, unfit), strict=True):
                 row[name] = value
-        placed = map(self._placed, rows, arrivals_ms, sequences, repeat(0))
-        return [
-            row if isinstance(row, Row) and place not in unfit else None for place, row in enumerate(placed)
-        ]
+        placed = list(map(self._placed, rows, arrivals_ms, sequences, repeat(0)))
+        for place in unfit:
+            placed[place] = None
+        return placed
 
     def decode(self, data: bytes, arrival_ms: int, *, sequence: int = 0) -> Iterator[Row | Unreadable]:
         """The parts of one record in order. `arrival_ms` is when the stream took it, ms since 1970."""
@@ -150,29 +150,31 @@ class Decoder:
                 return Unreadable(index, f"{source} {unfit}.", name, shown)
             except Exception as error:
                 return Unreadable(index, f"{source} cannot be read: {type(error).__name__}.", name)
-        return self._placed(values, arrival_ms, sequence, index)
+        row = self._placed(values, arrival_ms, sequence, index)
+        return self._too_far_ahead(values, arrival_ms / 1000, index) if row is None else row
 
-    def _placed(
-        self, values: dict[str, Value], arrival_ms: int, sequence: int, index: int
-    ) -> Row | Unreadable:
-        """Values that fit, as an event with its time."""
+    def _placed(self, values: dict[str, Value], arrival_ms: int, sequence: int, index: int) -> Row | None:
+        """Values that fit, as an event with its time; none where that is too far ahead."""
         arrival = arrival_ms / 1000
-        time: Any = values[self._time] if self._time else None  # only a Timestamp is an event's time
-        if time is None:
-            time = arrival
-            if self._time:
-                values[self._time] = arrival
+        # Only a Timestamp is an event's time.
+        time: Any = arrival if self._time is None else values[self._time]
+        if time is None and self._time:
+            time = values[self._time] = arrival
         if time > arrival and round(time * 1000) > arrival_ms + self._ahead_ms:
-            field = self._time or ""
-            if field in self._hidden:  # with the arrival, how far ahead would say when
-                return Unreadable(index, f"{field} is too far ahead of the record's arrival.", field)
-            return Unreadable(
-                index,
-                f"{field} is {ahead_words(time - arrival)} ahead of the record's arrival.",
-                field,
-                lake_time(time),
-            )
+            return None
         return Row(time, values, arrival, sequence, index)
+
+    def _too_far_ahead(self, values: Mapping[str, Value], arrival: float, index: int) -> Unreadable:
+        field = self._time or ""
+        time: Any = values[field]
+        if field in self._hidden:  # with the arrival, how far ahead would say when
+            return Unreadable(index, f"{field} is too far ahead of the record's arrival.", field)
+        return Unreadable(
+            index,
+            f"{field} is {ahead_words(time - arrival)} ahead of the record's arrival.",
+            field,
+            lake_time(time),
+        )
 
 
 def read_column(column: Column, values: Sequence[Any], unfit: set[int]) -> Sequence[Value]:

@@ -59,7 +59,7 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, bool]:
     dues: dict[str, float | None] = {}
     failures: list[Exception] = []
     lineage = stream.lineage()
-    for shard_id in lineage.shard_ids:
+    for shard_id in turned(lineage.shard_ids, now):
         try:
             newest = session.newest(shard_id)
             if lineage.is_closed(shard_id):
@@ -82,6 +82,12 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, bool]:
     if failures:
         raise ExceptionGroup(f"The tick failed in {len(failures)} shards of {settings.stream_name}", failures)
     return {"again": "loop_began" in event and is_wanted_again(now, dues.values(), event)}
+
+
+def turned(shard_ids: list[str], now: float) -> list[str]:
+    """Each minute another shard first: a tick that is cut off has let those wait that come last."""
+    first = int(now // 60) % max(1, len(shard_ids))
+    return shard_ids[first:] + shard_ids[:first]
 
 
 def advance(shard_id: str, now: float, dues: dict[str, float | None], shard: Shard) -> Outcome | None:

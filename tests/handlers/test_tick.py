@@ -130,6 +130,18 @@ def test_one_shards_failure_does_not_stop_the_others_time(world: World, aws: Fau
         world.container("lambdas.tick").handler(tick_event(OVER), None)
 
 
+def test_each_shard_comes_first_in_its_turn(world: World, aws: Faults) -> None:
+    real("kinesis").update_shard_count(
+        StreamName="temperature-stream", TargetShardCount=2, ScalingType="UNIFORM_SCALING"
+    )
+    tick, first = world.container("lambdas.tick"), set[str]()
+    for minute in range(3):
+        aws.requests.clear()
+        tick.handler(tick_event(NOON + 60 * minute), None)
+        first.add(aws.requested("list_objects_v2")[0]["Prefix"])
+    assert len(first) == 3
+
+
 def test_every_minute_of_an_hour_costs_one_listing_and_one_read(world: World, aws: Faults) -> None:
     detected(world, reading("sensor-1", 20, NOON))
     tick = world.container("lambdas.tick")

@@ -237,6 +237,19 @@ def test_a_missing_entry_gets_a_sentence(log: StateLog) -> None:
     )
 
 
+def test_an_object_of_another_version_is_not_read(log: StateLog) -> None:
+    log.commit(SHARD, 1, outcome("a"))
+    later = body(entry_key(1)).replace(b"freshet-log 1 ", b"freshet-log 2 ", 1)
+    real("s3").put_object(Bucket=BUCKET, Key=entry_key(1), Body=later)
+    with pytest.raises(CorruptLog, match="is damaged"):
+        log.load(SHARD)
+
+
+def test_what_repeats_itself_takes_little_room(log: StateLog) -> None:
+    size = log.commit(SHARD, 1, outcome("sensor " * 10_000))
+    assert size == len(body(entry_key(1))) < 1_000
+
+
 def test_an_object_that_was_moved_to_another_number_is_damaged(log: StateLog) -> None:
     log.commit(SHARD, 1, outcome("a"))
     real("s3").put_object(Bucket=BUCKET, Key=entry_key(2), Body=body(entry_key(1)))

@@ -9,7 +9,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from lambdas.effects.heritage import inherit, is_to_inherit
+from lambdas.effects.heritage import inherit, is_heir, is_to_inherit
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.recovery import Page, Recovery
 from lambdas.effects.second_stream import SecondStream
@@ -104,12 +104,16 @@ def tick_second(now: float, dues: dict[str, float | None], lineage: Lineage) -> 
     """Tells the shards of the second stream how far those of the first have come, if one awaits something;
     yields what went wrong. Their time goes on by what is in their own stream alone.
     """
-    is_due = False
-    for listed_id in second.shard_ids():
+    is_due, second_lineage = False, Stream(settings.second_stream).lineage()
+    for listed_id in second_lineage.shard_ids:
         for shard_id in rekey.shard_names(pipeline, listed_id):
             try:
                 newest = session.newest(shard_id)
                 dues[shard_id], is_due = newest.due, is_due or newest.is_due(now)
+                if (
+                    not newest.number
+                ):  # a mark is its first record, whereupon detect gives it what it inherits
+                    is_due = is_due or is_heir(second_lineage, session.newest, shard_id)
                 if not newest.is_settled:
                     session.run(shard_id, lambda _: None)
             except Exception as failure:  # as above

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol, Self, TypeVar
 
 from lambdas.effects.session import Result, Session, Shard
 from lambdas.effects.state_log import Newest
 from lambdas.effects.stream import Stream
-from lambdas.lineage import Lineage, Span
+from lambdas.lineage import Lineage, Parent, Span
 
 
 class Heir(Shard, Protocol):
@@ -44,19 +44,29 @@ def is_to_inherit(stream: Stream, lineage: Lineage, newest: Callable[[str], Newe
 
     A sealed one has: Lambda hands over a child's records only after all of its parents'.
     """
+    found = list(followed(lineage, newest, shard_id))
+    return any(each.number for _, each in found) and all(
+        each.is_sealed or not parent.is_listed or stream.is_drained(parent.id, each.sequence)
+        for parent, each in found
+    )
+
+
+def is_heir(lineage: Lineage, newest: Callable[[str], Newest], shard_id: str) -> bool:
+    """Whether somebody has left something to a shard without a log of its own."""
+    return any(each.number for _, each in followed(lineage, newest, shard_id))
+
+
+def followed(
+    lineage: Lineage, newest: Callable[[str], Newest], shard_id: str
+) -> Iterator[tuple[Parent, Newest]]:
+    """Whom a shard follows, back to those that have a log, and what their logs say."""
     prefix, listed_id = split(shard_id)
-    logs: list[Newest] = []
-    to_read: list[tuple[str, int]] = []
-    waiting = lineage.parents(listed_id)
-    for parent in waiting:
-        found = newest(f"{prefix}{parent.id}")
-        if found.number:
-            logs.append(found)
-        else:
-            waiting += lineage.parents(parent.id)
-        if parent.is_listed and not found.is_sealed:
-            to_read.append((parent.id, found.sequence))
-    return bool(logs) and all(stream.is_drained(id, sequence) for id, sequence in to_read)
+    for parent in lineage.parents(listed_id):
+        parent_id = f"{prefix}{parent.id}"
+        found = newest(parent_id)
+        yield parent, found
+        if not found.number:
+            yield from followed(lineage, newest, parent_id)
 
 
 def split(shard_id: str) -> tuple[str, str]:

@@ -186,6 +186,30 @@ def test_a_batch_of_the_second_stream_that_was_given_up_is_redriven(played: Casi
     assert played.found()[0] == ("table-1", "12:00:02")
 
 
+def test_a_child_in_the_second_stream_that_nothing_comes_to_gets_a_mark(played: Casino, aws: Faults) -> None:
+    # given a parent whose keys one child has claimed, for both
+    played.bet(0, 0, 1_500)
+    played.read(FIRST)
+    (shard_id,) = [shard for shard in (LOW, HIGH) if played.records(SECOND, shard)]
+    played.read(SECOND)
+    start = 0 if shard_id == LOW else 2**127
+    real("kinesis").split_shard(
+        StreamName=SECOND, ShardToSplit=shard_id, NewStartingHashKey=str(start + 2**126)
+    )
+    somebodys = detect_event([Sent(NOON + 1, b"no record of ours", 1)])
+    for record in somebodys["Records"]:
+        child = "shardId-000000000003" if place("table-1") < start + 2**126 else "shardId-000000000002"
+        record["eventID"] = f"{child}:1"
+        record["eventSourceARN"] = f"arn:aws:kinesis:eu-central-1:123456789012:stream/{SECOND}"
+    played.detect.handler(somebodys, None)
+    # when
+    aws.requests.clear()
+    played.tick.handler(tick_event(NOON + 2), None)
+    # then
+    (marks,) = aws.requested("put_records")
+    assert len(marks["Records"]) == 3  # one for each open shard
+
+
 def test_a_child_in_the_second_stream_goes_on_with_its_parents_keys(played: Casino) -> None:
     # given a window that is open when the table's shard is split
     played.bet(0, 0, 1_500)

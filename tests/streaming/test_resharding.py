@@ -115,6 +115,18 @@ def told(items: list[Item]) -> list[Any]:
 
 
 @pytest.mark.semantics(line=6, clause="each")
+def late(stream: Stream) -> set[int]:
+    return {int(row["sequence_number"]) for row in stream.bodies("late_event")}
+
+
+def first_times(stream: Stream) -> set[int]:
+    """The numbers of the records that are no repeats."""
+    first: dict[object, int] = {}
+    for record in stream.put_so_far:
+        first.setdefault(record.rows[0].values["play_id"], record.sequence)
+    return set(first.values())
+
+
 @settings(max_examples=120, deadline=None)
 @given(steps=st.lists(STEP, min_size=5, max_size=60), death=st.integers(0, 3))
 def test_shards_that_split_and_merge_say_what_one_shard_says(
@@ -122,7 +134,7 @@ def test_shards_that_split_and_merge_say_what_one_shard_says(
 ) -> None:
     stream = live(steps, LATENESS, death)
     assert told(stream.sent) == told(alone(begin, stream.put_so_far, OVER))
-    assert stream.bodies("late_event") == []
+    assert not late(stream) & first_times(stream)  # a repeat may be so old that its id is forgotten
 
 
 @pytest.mark.semantics(line=6, clause="each")
@@ -136,13 +148,8 @@ def test_each_event_is_in_one_window_or_listed_as_late_and_each_incident_has_one
     assert len({(item.kind, item.id) for item in stream.sent}) == len(stream.sent)
     windows = Counter((row["key"], row["window_start"]) for row in minutes_told)
     assert set(windows.values()) <= {1}
-    ids = {record.rows[0].values["play_id"] for record in stream.put_so_far}
     in_windows = sum(row["aggregates"]["count()"] for row in minutes_told)
-    late = {row["sequence_number"] for row in stream.bodies("late_event")}
-    late_ids = {
-        record.rows[0].values["play_id"] for record in stream.put_so_far if str(record.sequence) in late
-    }
-    assert in_windows + len(late_ids) == len(ids)
+    assert in_windows + len(late(stream) & first_times(stream)) == len(first_times(stream))
     lives: dict[str, list[tuple[int, str]]] = {}
     for change in stream.bodies("incident_change"):
         lives.setdefault(change["incident_id"], []).append((change["version"], change["state"]))

@@ -148,6 +148,19 @@ def _keeping_records(reshard: Any, *numbers: int) -> Any:
     return resharded
 
 
+def _own_numbers(get_shard_iterator: Any) -> Any:
+    """moto takes any number to begin at, such as a parent's."""
+
+    def found(backend: kinesis.KinesisBackend, arn: str | None, name: str | None, *more: Any) -> str:
+        shard_id, _, number, _ = more
+        shard: Any = backend.describe_stream(arn, name).shards.get(shard_id)
+        if shard and number and not shard.before < int(number) <= shard.newest + 1:
+            raise InvalidArgumentError(f"StartingSequenceNumber {number} did not come from {shard_id}.")
+        return str(get_shard_iterator(backend, arn, name, *more))
+
+    return found
+
+
 def _next_iterator(get_records: Any) -> Any:
     """A closed shard that is read to its end has no next iterator: that is how a consumer knows."""
 
@@ -268,6 +281,11 @@ def _repair() -> None:
         (kinesis.Stream, "split_shard", _keeping_records(kinesis.Stream.split_shard, 0)),
         (kinesis.Stream, "merge_shards", _keeping_records(kinesis.Stream.merge_shards, 0, 1)),
         (kinesis.KinesisBackend, "describe_stream", _forgetful(kinesis.KinesisBackend.describe_stream)),
+        (
+            kinesis.KinesisBackend,
+            "get_shard_iterator",
+            _own_numbers(kinesis.KinesisBackend.get_shard_iterator),
+        ),
         (kinesis.KinesisBackend, "get_records", _next_iterator(kinesis.KinesisBackend.get_records)),
         (KinesisResponse, "get_records", _with_children(KinesisResponse.get_records)),
         (StreamShard, "add", _changes_only(StreamShard.add)),

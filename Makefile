@@ -9,7 +9,7 @@ export JSII_NODE := $(CURDIR)/.venv/node
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy destroy test bench check format docs synth lock clean
+.PHONY: help demo deploy destroy test bench soak check format docs synth lock clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -25,6 +25,10 @@ test: .venv/dev ## run every test
 bench: .venv/dev ## measure what an event costs, beside a plain loop on the same machine
 	PYTHONPATH=. $(BIN)/python benchmarks/detect.py
 	PYTHONPATH=. $(BIN)/python benchmarks/state_log.py
+
+soak: .venv/dev ## prove streams at length: lives drawn, bad records sent, ten million events
+	FRESHET_SOAK=1 $(BIN)/python -m pytest -v -n auto --timeout 7200 tests/streaming/test_oracle.py tests/handlers/test_fuzz.py
+	PYTHONPATH=. $(BIN)/python benchmarks/soak.py
 
 check: .venv/dev ## run every gate: style, types, layers, templates, SQL
 	$(BIN)/ruff check

@@ -24,6 +24,7 @@ from tests.handlers.support import FIRST_SEQUENCE, NOON, Sent, World, deploy, de
 from tests.support import often
 
 NAMES = discovery.names()
+RECORDS, PARTS = 20_000, often(1, soak=50)  # records a part
 BATCH = 250  # records
 PROVENANCE = {"shard_id", "sequence_number", "record_index", "arrived_at"}
 ARRIVES = (
@@ -66,10 +67,10 @@ def samples(name: str) -> list[Sent]:
     return [Sent(each.at, each.data) for each in module.traffic(seed=7, start=NOON, seconds=600)]
 
 
-def batches(name: str, most: int) -> Iterator[list[Sent]]:
-    known, chance = samples(name), Random(name)
+def batches(name: str, part: int) -> Iterator[list[Sent]]:
+    known, chance = samples(name), Random(f"{name}/{part}")
     datas = [each.data for each in known]
-    for first in range(0, most, BATCH):
+    for first in range(0, RECORDS // len(NAMES), BATCH):
         yield [
             Sent(
                 each.at + chance.choice(ARRIVES),
@@ -83,14 +84,15 @@ def batches(name: str, most: int) -> Iterator[list[Sent]]:
 @pytest.mark.semantics(line=1, clause="ahead")
 @pytest.mark.semantics(line=5, clause="part")
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("part", range(PARTS))
 def test_mutated_record_is_events_or_in_quarantine_with_a_reason(
-    name: str, aws: Faults, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    part: int, name: str, aws: Faults, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipeline = discovery.load(name)
     world = deployed(monkeypatch, pipeline)
     detect, transform = world.container("lambdas.detect"), world.container("lambdas.transform")
     total: Counter[str] = Counter()
-    for batch in batches(name, most=often(20_000, soak=1_000_000) // len(NAMES)):
+    for batch in batches(name, part):
         aws.requests.clear()
         capsys.readouterr()
 

@@ -26,7 +26,7 @@ from tests.streaming.schedules import Step, play, schedules, straight
 from tests.streaming.support import bodies, pipeline, records, run
 from tests.support import often
 
-EXAMPLES = often(1_000, soak=100_000)
+EXAMPLES, PARTS = often(1_000, soak=2_000), often(1, soak=50)
 LATENESS, REMEMBER, AHEAD = 10, 60, 300  # s
 DO: Any = {"severity": HIGH, "do_first": "Look.", "settle": seconds(20), "quiet": minutes(3)}
 ALSO = [total(Play.won), count()]
@@ -200,6 +200,13 @@ def told(said: Iterable[tuple[int, Item]]) -> Counter[Told]:
     return items + Counter({(*who, None, None, times, None): 1 for who, times in counted.items()})
 
 
+@pytest.fixture(scope="module", params=range(PARTS))
+def part(request: pytest.FixtureRequest) -> int:
+    """One of the parts of a soak: several processes do them, and each is told when it is done."""
+    number: int = request.param
+    return number
+
+
 def milliseconds(text: str) -> int:
     return round(datetime.fromisoformat(f"{text}+00:00").timestamp() * 1000)
 
@@ -216,6 +223,7 @@ def milliseconds(text: str) -> int:
 @pytest.mark.semantics(line=3, clause="replay")
 @pytest.mark.semantics(line=3, clause="cold")
 @pytest.mark.semantics(line=4, clause="id")
+@pytest.mark.usefixtures("part")
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(schedule=schedules())
 def test_streaming_equals_one_query(schedule: list[Step]) -> None:

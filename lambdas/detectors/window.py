@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from lambdas.columns import Aggregate, Predicate, Test, Value, Values, number
@@ -52,7 +52,7 @@ class Panes:
 
     open: dict[int, Pane] = field(default_factory=dict)
     following: int | None = None
-    shown: dict[str, Value] = field(default_factory=dict)  # of the newest event, by column
+    shown: dict[str, Value] | None = None  # of the newest event, by column
     latest: Pane | None = None  # the pane of the last event, while it is open
 
 
@@ -184,13 +184,13 @@ class Window(Detector[Panes]):
         return not state.open
 
     def save(self, state: Panes) -> Any:
-        panes = [[p.since, p.last, [each.save() for each in p.aggregates]] for p in state.open.values()]
-        return [state.following, panes, state.shown]
+        panes = [[p.since, p.last, [each.save() for _, _, each in p.feeds]] for p in state.open.values()]
+        return [state.following, panes, state.shown or {}]
 
     def restore(self, saved: Any) -> Panes:
         following, panes, shown = saved
         opened = {since: self._pane(since, last, kept) for since, last, kept in panes}
-        return Panes(opened, following, shown, next(reversed(opened.values()), None))
+        return Panes(opened, following, shown or None, next(reversed(opened.values()), None))
 
     def _pane(self, since: int, last: int, saved: Any = None) -> Pane:
         kept = saved or [None] * len(self.aggregates)
@@ -198,7 +198,10 @@ class Window(Detector[Panes]):
             (label, test, running(each, self.distinct_cap, old))
             for (label, test), each, old in zip(self._taken, self.aggregates, kept, strict=True)
         )
-        return Pane(since, last, last if self.gap_ms else since + self.every_ms, feeds)
+        if self.gap_ms:
+            return Pane(since, last, last, feeds)
+        since, until = bounds(since, self.every_ms)
+        return Pane(since, since, until, feeds)
 
     def due(self, state: Panes) -> float | None:
         if not state.open:
@@ -257,14 +260,14 @@ class Window(Detector[Panes]):
             if self.gap_ms:
                 first = min(state.open.values(), key=lambda pane: (pane.last, pane.since))
                 del state.open[first.since]
-                yield from self._closed(first.since, first.last, [first], state.shown)
+                yield from self._closed(first.since, first.last, [first], state.shown or {})
             else:
                 yield from self._close_next(state)
 
     def _close_next(self, state: Panes) -> Iterator[Said]:
         since = state.following or 0
         inside = [state.open[at] for at in sorted(state.open) if since <= at < since + self.span_ms]
-        yield from self._closed(since, since + self.span_ms, inside, state.shown)
+        yield from self._closed(since, since + self.span_ms, inside, state.shown or {})
         state.open.pop(since, None)
         earliest = min(state.open, default=None)
         state.following = (
@@ -317,3 +320,9 @@ class Window(Detector[Panes]):
             sentence=f"{leaf.left.words} is {number(observed, unit)} {over}; expected {expected}.",
             shown=shown,
         )
+
+
+@lru_cache(maxsize=1_000)
+def bounds(since: int, length: int) -> tuple[int, int]:
+    """Where a pane begins and ends: the same two numbers in memory for all keys, which are many."""
+    return since, since + length

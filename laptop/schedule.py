@@ -84,16 +84,15 @@ class Schedule:
         due = [number * self._seconds for number in range(first, self._passed + 1)]
         return sum(self._succeeds(at) for at in due if self._is_enabled and now - at < self._oldest)
 
-    def _succeeds(self, at: float) -> int:
+    def _succeeds(self, at: float) -> bool:
         payload = json.loads(self._input.replace(SCHEDULED_TIME, iso(at, "seconds")))
         if self._machine:
-            done = self._machine.pump(at)  # what was to happen before it
             self._machine.start(at, payload)
-            return done
+            return False  # it has invoked nothing yet
         for _ in range(self._tries):
             try:
                 self._invoke(self._target, payload)
-                return 1
+                return True
             except FunctionError:
                 continue
-        return 0
+        return False

@@ -13,6 +13,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
+# Moto is the same for whoever tests with it, whether or not tests of the laptop ran in the process before.
+import laptop.repairs  # noqa: F401
 from lambdas.effects import clients
 
 BUCKET = "the-bucket"

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import laptop.repairs  # noqa: F401 - moto alone puts into a parent what is its child's
 from lambdas.columns import lake_time
 from lambdas.effects.second_stream import decoded
 from lambdas.lineage import place

@@ -308,6 +308,7 @@ def test_shards_are_doubled_and_halved(make: MakeStream) -> None:
         assert (len(spans), max(sizes) - min(sizes) < 10) == (target, True)
 
 
+@pytest.mark.semantics(line=2, clause="idle")
 @pytest.mark.parametrize(
     ("records", "is_closed", "read", "is_idle", "is_drained"),
     [
@@ -396,6 +397,7 @@ class Consumer:
         self.world.container("lambdas.tick").handler(tick_event(at), None)
 
 
+@pytest.mark.semantics(line=6, clause="each")
 def test_incidents_live_on_through_a_split_and_a_merge(
     make: MakeStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,6 +430,8 @@ def test_incidents_live_on_through_a_split_and_a_merge(
         assert later == [("resolved", 2, opened[2])]
 
 
+@pytest.mark.semantics(line=2, clause="idle")
+@pytest.mark.semantics(line=6, clause="unclaimed")
 def test_children_wait_for_a_parent_that_nobody_has_read(
     make: MakeStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,9 @@ create macro chance(id, what, below) as (hash(id, what, getvariable('seed')) % b
 create macro sent(id) as getvariable('start') + id * getvariable('lasting') // getvariable('events');
 create macro events(first, last) as table
     with chosen as (
-        select i, i - if(i >= getvariable('back') and chance(i, 'again', 500) = 0, getvariable('back'), 0) as id
+        select
+            i,
+            i - if(chance(i, 'again', 500) = 0 and i >= getvariable('back'), getvariable('back'), 0) as id
         from range(first, last) as numbers(i)
     )
     select

@@ -45,6 +45,7 @@ docs: .venv/dev ## write the generated pages of docs/
 	$(BIN)/python -m docs.faults
 	$(BIN)/python -m docs.fidelity
 	$(BIN)/python -m docs.policies
+	$(BIN)/python -m docs.semantics
 
 deploy: .venv/runtime ## deploy what cdk.json says to AWS; YES=--yes does not ask
 	@$(BIN)/python freshet.py deploy $(YES)

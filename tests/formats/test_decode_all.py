@@ -63,6 +63,7 @@ RECORDS = st.lists(
 )
 
 
+@pytest.mark.semantics(line=5, clause="part")
 @settings(max_examples=200, deadline=None)
 @given(records=RECORDS, arrivals=st.lists(st.integers(ARRIVAL - 90_000, ARRIVAL), min_size=8, max_size=8))
 def test_records_read_together_are_read_as_each_by_itself(records: list[bytes], arrivals: list[int]) -> None:
@@ -114,6 +115,7 @@ TIMES = st.one_of(
 )
 
 
+@pytest.mark.semantics(line=1, clause="forms")
 @settings(max_examples=400, deadline=None)
 @given(text=TIMES)
 @example(text="2026-01-31T24:00:00.5")

@@ -51,6 +51,8 @@ def test_what_was_sent_is_marked_and_state_is_kept_under_the_shard(world: World)
     assert world.objects() == ["2.entry", "2.sent", "1.entry"]
 
 
+@pytest.mark.semantics(line=1, clause="cut")
+@pytest.mark.semantics(line=3, clause="cold")
 @pytest.mark.parametrize("is_warm", [True, False])
 def test_how_the_stream_is_cut_into_batches_changes_nothing(world: World, is_warm: bool) -> None:
     detect = world.container("lambdas.detect")
@@ -70,6 +72,7 @@ def test_a_warm_container_reads_nothing(world: World, aws: Faults) -> None:
     assert not aws.requested("get_object")
 
 
+@pytest.mark.semantics(line=3, clause="replay")
 @pytest.mark.parametrize("is_warm", [True, False])
 def test_a_replayed_batch_changes_nothing(world: World, is_warm: bool) -> None:
     detect = world.container("lambdas.detect")
@@ -81,6 +84,7 @@ def test_a_replayed_batch_changes_nothing(world: World, is_warm: bool) -> None:
     assert keys() == before
 
 
+@pytest.mark.semantics(line=3, clause="replay")
 def test_a_batch_that_overlaps_the_last_one_counts_its_new_records_only(world: World) -> None:
     detect = world.container("lambdas.detect")
     detect.handler(detect_event(RECORDS[:3]), None)
@@ -171,6 +175,8 @@ def brittle(detect: Any) -> None:
     detect.decoder = Brittle(NAMED)
 
 
+@pytest.mark.semantics(line=3, clause="prefix")
+@pytest.mark.semantics(line=11, clause="log")
 def test_what_comes_before_a_record_that_cannot_be_finished_is_saved(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,6 +191,7 @@ def test_what_comes_before_a_record_that_cannot_be_finished_is_saved(
     assert "secret" not in capsys.readouterr().out
 
 
+@pytest.mark.semantics(line=3, clause="prefix")
 def test_a_batch_whose_first_record_cannot_be_finished_raises(world: World) -> None:
     detect = world.container("lambdas.detect")
     brittle(detect)
@@ -228,6 +235,8 @@ def heart_rates(monkeypatch: pytest.MonkeyPatch) -> World:
     return deploy(monkeypatch, "heart_rate", FRESHET_REFERENCE_TABLES=tables)
 
 
+@pytest.mark.semantics(line=11, clause="shard")
+@pytest.mark.semantics(line=11, clause="log")
 @pytest.mark.usefixtures("aws")
 def test_a_reference_is_shown_and_its_private_columns_are_nowhere(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture

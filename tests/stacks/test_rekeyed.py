@@ -100,6 +100,8 @@ def test_the_second_stream_is_as_the_first_and_stays_like_it(made: Path) -> None
     assert other.properties["StreamEncryption"]["EncryptionType"] == "KMS"
 
 
+@pytest.mark.semantics(line=7, clause="rekeyed")
+@pytest.mark.semantics(line=7, clause="one")
 def test_detect_reads_both_streams_alike(made: Path) -> None:
     first, other = (
         only(made, "AWS::Lambda::EventSourceMapping", stack=STACK, starting=which)

@@ -38,7 +38,7 @@ from stacks.settings import KNOWN, Settings
 from tests.detectors.support import Reading, hear, rows
 
 HOUSE = Path(__file__).parents[1]
-GENERATED = ("faults.md", "fidelity.md", "policies.md")
+GENERATED = ("faults.md", "fidelity.md", "policies.md", "semantics.md")
 FRONT = HOUSE / "README.md"
 PAGES = [
     FRONT,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -26,11 +27,11 @@ from stacks.command import NODE, CommandError, fetch
 
 LOCK = Path(__file__).parent
 HOME = Path(sys.prefix) / "kinesis-local"
-# npm's and Node's words for a package index that cannot be reached.
-UNREACHABLE = (
-    *("EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH"),
-    *("ENOTFOUND", "ERR_SOCKET_TIMEOUT", "ETIMEDOUT"),
-)
+# What npm says of a package index that cannot be reached, or not through the proxy that stands before it.
+UNREACHABLE = {
+    *("EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ENOTCACHED", "ENOTFOUND"),
+    *("ERR_SOCKET_TIMEOUT", "ETIMEDOUT", "E403", "E407", "E502", "E503", "E504"),
+}
 STARTED_WITHIN = 60.0
 # Kinesis takes a while to change a stream; a test has no need to wait for it.
 CHANGES = ("CREATE_STREAM", "DELETE_STREAM", "MERGE_SHARDS", "SPLIT_SHARD", "UPDATE_SHARD_COUNT")
@@ -82,7 +83,7 @@ def install() -> None:
         try:
             fetch(LOCK, HOME, "kinesis-local")
         except CommandError as error:
-            if any(word in str(error) for word in UNREACHABLE):
+            if UNREACHABLE.intersection(re.findall(r"npm error code (\S+)", str(error))):
                 pytest.skip("kinesis-local is not installed, and npm cannot reach its package index to do it")
             raise
 

@@ -17,10 +17,12 @@ from lambdas.effects import stream as streams
 from lambdas.effects.stream import Stream
 from lambdas.lineage import PLACES, Lineage, Parent, Span, place
 from laptop.clock import Clock
+from stacks.command import CommandError
 from tests.effects import support
 from tests.effects.support import Faults
 from tests.effects.support import aws as aws
 from tests.handlers.support import NOON, Sent, World, deploy, detect_event, reading, tick_event
+from tests.kinesis_local import server
 from tests.kinesis_local.server import kinesis_local
 
 MIDDLE = PLACES // 2
@@ -105,6 +107,22 @@ def make(kinesis: Any) -> Iterator[MakeStream]:
     yield stream
     for one in made:
         kinesis.delete_stream(StreamName=one.name)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [("ENOTFOUND", pytest.skip.Exception), ("EINTEGRITY", CommandError)]
+)
+def test_nothing_but_a_lack_of_network_excuses_from_the_second_kinesis(
+    monkeypatch: pytest.MonkeyPatch, code: str, outcome: type[BaseException]
+) -> None:
+    # given
+    def fetch(*_: object) -> None:
+        raise CommandError(f"npm error code {code}\nnpm error at https://registry.example/ENOTFOUND")
+
+    monkeypatch.setattr(server, "fetch", fetch)
+    # when, then
+    with pytest.raises(outcome):
+        server.install()
 
 
 @pytest.mark.fidelity(

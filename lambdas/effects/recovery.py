@@ -138,8 +138,8 @@ class Recovery(Generic[S]):
 
 
 class Again:
-    """The records of a shard after the one of this number, once more. `lost` says why some may not be there;
-    where nothing of the log before is left, `is_known` says whether there was nothing.
+    """The records of a shard from the one of this number on, once more. `lost` says why some may not be
+    there; where nothing of the log before is left, `is_known` says whether there was nothing.
     """
 
     def __init__(self, stream: str, shard_id: str, after: int, *, is_known: bool) -> None:
@@ -157,9 +157,8 @@ class Again:
             if self._after >= 0 and records and int(records[0]["SequenceNumber"]) == self._after:
                 self.lost = ""
             wanted = list(takewhile(is_wanted, records))
-            page = [handed_over(record) for record in wanted if int(record["SequenceNumber"]) > self._after]
-            if page:
-                yield page
+            if wanted:
+                yield [handed_over(record) for record in wanted]
             if len(wanted) < len(records) or not (records or answer["MillisBehindLatest"]):
                 return
             if time.monotonic() > over:

@@ -317,7 +317,8 @@ def lake_time(seconds: float) -> str:
     >>> lake_time(1769853600.25)
     '2026-01-31 10:00:00.250'
     """
-    return datetime.fromtimestamp(round(seconds, 3), UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    moment = datetime.fromtimestamp(to_millisecond(seconds), UTC)
+    return moment.isoformat(" ", "milliseconds").removesuffix("+00:00")
 
 
 def kind(value: Any) -> str:

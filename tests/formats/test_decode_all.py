@@ -123,6 +123,9 @@ TIMES = st.one_of(
 @example(text="2026-01-31T10:00:00.٣Z")
 @example(text="0001-01-01T00:00:00+23:59")
 @example(text="2026-01-31T10:00:00.1234567+00:00:00.5")
+@example(text="2026-01-31T10:00:00.0005Z")
+@example(text="2026-01-31T10:00:00.0015Z")
+@example(text="2026-01-31T10:00:00.0025Z")
 def test_times_read_together_are_read_as_each_by_itself(text: str) -> None:
     column = Timestamp("when")
     for others in ([], ["2026-01-31T10:00:00.250Z"]):

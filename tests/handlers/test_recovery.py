@@ -356,8 +356,10 @@ def test_a_writer_whose_lost_answer_meets_a_damaged_entry_begins_again(story: St
         return answer
 
     aws.answering("put_object", saved_and_broken)
-    story.batch(46)
+    sent = story.put(46)
+    story.detect.handler(detect_event(sent), None)  # does not fail
     assert broken
+    story.hand_over(sent)
     story.check()
 
 

@@ -64,6 +64,7 @@ def reason_of(data: bytes | str) -> str:
 
 
 @pytest.mark.semantics(line=1, clause="forms")
+@pytest.mark.semantics(line=1, clause="forms")
 @pytest.mark.parametrize(
     ("name", "given_value", "expected"),
     [
@@ -88,6 +89,7 @@ def test_value_that_fits_is_read(name: str, given_value: object, expected: objec
     assert value_of(name, given_value) == expected
 
 
+@pytest.mark.semantics(line=1, clause="ahead")
 @pytest.mark.semantics(line=1, clause="ahead")
 @pytest.mark.parametrize(
     ("name", "given_value", "reason"),
@@ -148,6 +150,7 @@ def test_record_that_cannot_be_read_says_why(data: bytes, reason: str) -> None:
 
 
 @pytest.mark.semantics(line=1, clause="forms")
+@pytest.mark.semantics(line=1, clause="forms")
 def test_event_without_a_time_has_its_arrivals() -> None:
     (row,) = decoded(b"r1,s1,20.5")
 
@@ -155,6 +158,7 @@ def test_event_without_a_time_has_its_arrivals() -> None:
     assert (row.time, row.values["at"], row.arrival) == (1_769_853_600.0,) * 3
 
 
+@pytest.mark.semantics(line=11, clause="quarantine")
 @pytest.mark.semantics(line=11, clause="quarantine")
 def test_private_value_that_does_not_fit_is_not_shown() -> None:
     (part,) = decoded(a_reading(owner="Jane"))
@@ -220,6 +224,7 @@ class Call(Event, key="agent", time="at"):
     at = Timestamp("when", private=True)
 
 
+@pytest.mark.semantics(line=11, clause="quarantine")
 @pytest.mark.semantics(line=11, clause="quarantine")
 @pytest.mark.parametrize(
     ("call", "expected"),
@@ -290,6 +295,7 @@ ANYTHING = st.recursive(NUMBERS | st.none() | st.booleans() | st.text(max_size=9
 
 
 @pytest.mark.semantics(line=5, clause="part")
+@pytest.mark.semantics(line=5, clause="part")
 @settings(max_examples=300, deadline=None)
 @given(
     data=st.one_of(
@@ -339,6 +345,8 @@ class Pull(Event, key="reading_id"):
     ohm = Inverse("of the wire")
 
 
+@pytest.mark.semantics(line=5, clause="part")
+@pytest.mark.semantics(line=11, clause="quarantine")
 def test_a_formats_mistake_spoils_the_rest_of_a_record_and_tells_none_of_its_values() -> None:
     row, part = Decoder(replace(PIPELINE, formats=[Brittle()])).decode(b"secret", ARRIVAL)
 
@@ -346,6 +354,8 @@ def test_a_formats_mistake_spoils_the_rest_of_a_record_and_tells_none_of_its_val
     assert part == Unreadable(1, "The record cannot be parsed: KeyError.")
 
 
+@pytest.mark.semantics(line=5, clause="part")
+@pytest.mark.semantics(line=11, clause="quarantine")
 def test_a_columns_mistake_spoils_no_other_part_and_tells_none_of_its_values() -> None:
     given = b'[{"reading_id": "a", "ohm": "secret"}, {"reading_id": "b", "ohm": 4}]'
     part, row = Decoder(replace(PIPELINE, event=Pull, formats=[Json()])).decode(given, ARRIVAL)

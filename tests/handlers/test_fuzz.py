@@ -7,9 +7,9 @@ import importlib
 import json
 from base64 import b64decode
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
@@ -19,6 +19,7 @@ from lambdas.formats.decode import lake_row
 from lambdas.model import Pipeline, Row
 from pipelines import discovery
 from tests.effects.support import Faults, real
+from tests.formats.aggregates import aggregate
 from tests.handlers.mutation import mutated
 from tests.handlers.support import FIRST_SEQUENCE, NOON, Sent, World, deploy, detect_event, transform_event
 from tests.support import often
@@ -67,18 +68,35 @@ def samples(name: str) -> list[Sent]:
     return [Sent(each.at, each.data) for each in module.traffic(seed=7, start=NOON, seconds=600)]
 
 
-def batches(name: str, part: int) -> Iterator[list[Sent]]:
+class Given(NamedTuple):
+    """A record as detect gets it, and as transform does: Firehose opens an aggregate before."""
+
+    record: Sent
+    opened: list[Sent]
+
+
+def batches(name: str, part: int) -> Iterator[list[Given]]:
     known, chance = samples(name), Random(f"{name}/{part}")
     datas = [each.data for each in known]
-    for first in range(0, RECORDS // len(NAMES), BATCH):
-        yield [
-            Sent(
-                each.at + chance.choice(ARRIVES),
-                mutated(chance, each.data, datas),
-                FIRST_SEQUENCE + first + place,
-            )
-            for place, each in enumerate(chance.choices(known, k=BATCH))
-        ]
+    for first in range(FIRST_SEQUENCE, FIRST_SEQUENCE + RECORDS // len(NAMES), BATCH):
+        batch: list[Given] = []
+        for sequence, each in enumerate(chance.choices(known, k=BATCH), start=first):
+            at = each.at + chance.choice(ARRIVES)
+            parts = [mutated(chance, each.data, datas)]
+            if chance.random() < 0.04:
+                parts += [mutated(chance, data, datas) for data in chance.choices(datas, k=3)]
+            whole = aggregate(*parts) if len(parts) > 1 else parts[0]
+            batch.append(Given(Sent(at, whole, sequence), [Sent(at, part, sequence) for part in parts]))
+        yield batch
+
+
+def opened(batch: Iterable[Given]) -> dict[str, Any]:
+    """A batch as Firehose hands it to transform."""
+    event = transform_event(part for given in batch for part in given.opened)
+    numbers = (number for given in batch for number in range(len(given.opened)))
+    for record, number in zip(event["records"], numbers, strict=True):
+        record["kinesisRecordMetadata"]["subsequenceNumber"] = number
+    return event
 
 
 @pytest.mark.semantics(line=1, clause="ahead")
@@ -86,7 +104,11 @@ def batches(name: str, part: int) -> Iterator[list[Sent]]:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_mutated_record_is_events_or_in_quarantine_with_a_reason(
-    part: int, name: str, aws: Faults, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    part: int,
+    name: str,
+    aws: Faults,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pipeline = discovery.load(name)
     world = deployed(monkeypatch, pipeline)
@@ -95,26 +117,27 @@ def test_mutated_record_is_events_or_in_quarantine_with_a_reason(
     for batch in batches(name, part):
         aws.requests.clear()
         capsys.readouterr()
+        for_detect = detect_event(given.record for given in batch)
 
-        answers = transform.handler(transform_event(batch), None)["records"]
-        assert detect.handler(detect_event(batch), None) == {"batchItemFailures": []}
+        answers = iter(transform.handler(opened(batch), None)["records"])
+        assert detect.handler(for_detect, None) == {"batchItemFailures": []}
 
-        counts = counted(capsys)
-        lines = [b64decode(answer.get("data", "")).splitlines() for answer in answers]
-        refused = quarantined(aws)
-        records, failed = detect.read_batch(detect_event(batch)["Records"])
+        counts, refused = counted(capsys), quarantined(aws)
+        records, failed = detect.read_batch(for_detect["Records"])
         assert failed == []
-        for sent, record, answer, written in zip(batch, records, answers, lines, strict=True):
-            reasons = refused[str(sent.sequence)]
-            assert answer["result"] == ("Ok" if written else "Dropped"), sent.data
-            assert [lake(pipeline, row) for row in record.rows] == list(map(event_of, written)), sent.data
-            assert record.unreadable == len(reasons), sent.data
-            assert written or reasons, sent.data
-            assert all(reason.endswith(".") for reason in reasons), sent.data
-        rows = sum(len(written) for written in lines)
-        assert sum(counts[each] for each in ("events", "duplicates")) == rows
+        for given, record in zip(batch, records, strict=True):
+            lines: list[bytes] = []
+            for _, answer in zip(given.opened, answers, strict=False):
+                lines += b64decode(answer.get("data", "")).splitlines()
+                assert answer["result"] == ("Ok" if "data" in answer else "Dropped"), given
+            reasons = refused[str(given.record.sequence)]
+            assert [lake(pipeline, row) for row in record.rows] == list(map(event_of, lines)), given
+            assert record.unreadable == len(reasons), given
+            assert len(lines) + len(reasons) >= len(given.opened), given
+            assert all(reason.endswith(".") for reason in reasons), given
+            total.update(rows=len(lines), refused=len(reasons), records=1)
+        assert counts["events"] + counts["duplicates"] == sum(len(record.rows) for record in records)
         assert counts["unreadable"] == counts["quarantined"] == sum(map(len, refused.values()))
-        total.update(rows=rows, refused=counts["unreadable"], records=len(batch))
     assert min(total["rows"], total["refused"]) > total["records"] // 5  # both are put to the test
 
 

@@ -159,6 +159,7 @@ def is_of(shard_id: str) -> Callable[[dict[str, Any]], bool]:
     return lambda request: f"/{shard_id}/" in request.get("Key", request.get("Prefix", ""))
 
 
+@pytest.mark.semantics(line=6, clause="claim")
 @pytest.mark.parametrize("is_after", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("effect", EFFECTS)
@@ -198,6 +199,7 @@ def test_list_shards_that_fails_begins_no_child_anew(parted: World, monkeypatch:
     assert set(log(LOW)[-1]["change"]["keys"]["too_hot"]) == {LOW_SENSOR}
 
 
+@pytest.mark.semantics(line=6, clause="claim")
 def test_two_children_that_begin_at_once_each_take_their_own(parted: World, aws: Faults) -> None:
     raced: list[str] = []
 
@@ -232,6 +234,7 @@ def test_a_tick_and_a_batch_that_begin_one_child_at_once_begin_it_once(parted: W
     assert lives(parted) == ENDED
 
 
+@pytest.mark.semantics(line=6, clause="claim")
 def test_a_tick_that_proved_the_parent_idle_before_the_split_loses_to_the_claim(
     world: World, aws: Faults
 ) -> None:
@@ -256,6 +259,7 @@ def test_a_tick_that_proved_the_parent_idle_before_the_split_loses_to_the_claim(
     assert lives(world) == [(LOW_SENSOR, ["opened"])]
 
 
+@pytest.mark.semantics(line=6, clause="claim")
 def test_a_warm_container_of_the_parent_does_not_write_on_over_the_seal(world: World) -> None:
     detect = world.container("lambdas.detect")
     sent = put(world, [hot(LOW_SENSOR, NOON), hot(HIGH_SENSOR, NOON + 1)])
@@ -297,6 +301,7 @@ def test_a_child_for_which_nothing_is_due_is_saved_once(parted: World) -> None:
     assert keys() == before
 
 
+@pytest.mark.semantics(line=6, clause="unclaimed")
 def test_a_parents_unread_record_keeps_its_children_from_beginning(parted: World) -> None:
     put_into(PARENT, [cool(LOW_SENSOR, NOON + 2)])
     before = keys()
@@ -304,6 +309,7 @@ def test_a_parents_unread_record_keeps_its_children_from_beginning(parted: World
     assert keys() == before
 
 
+@pytest.mark.semantics(line=6, clause="unclaimed")
 def test_a_childs_unread_record_is_no_silence(parted: World) -> None:
     put_into(LOW, [hot(LOW_SENSOR, NOON + 20)])
     ticked(parted, OVER)
@@ -324,6 +330,7 @@ def test_a_stream_that_was_never_used_writes_nothing_when_it_is_split(world: Wor
     assert keys() == []
 
 
+@pytest.mark.semantics(line=6, clause="closed")
 def test_a_merged_shard_takes_over_from_both_and_keeps_what_each_had_closed(parted: World) -> None:
     detected(parted, LOW, hot(LOW_SENSOR, NOON + 300))
     detected(parted, HIGH, hot(HIGH_SENSOR, NOON + 100))
@@ -356,6 +363,7 @@ def test_parents_that_the_stream_has_forgotten_still_leave_their_logs(parted: Wo
     assert lives(parted) == ENDED
 
 
+@pytest.mark.semantics(line=6, clause="demand")
 def test_four_shards_from_the_start_begin_by_themselves_and_find_what_one_finds(
     aws: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,6 @@ def told(items: list[Item]) -> list[Any]:
     )
 
 
-@pytest.mark.semantics(line=6, clause="each")
 def late(stream: Stream) -> set[int]:
     return {int(row["sequence_number"]) for row in stream.bodies("late_event")}
 
@@ -127,6 +126,7 @@ def first_times(stream: Stream) -> set[int]:
     return set(first.values())
 
 
+@pytest.mark.semantics(line=6, clause="each")
 @settings(max_examples=120, deadline=None)
 @given(steps=st.lists(STEP, min_size=5, max_size=60), death=st.integers(0, 3))
 def test_shards_that_split_and_merge_say_what_one_shard_says(

@@ -313,8 +313,8 @@ def function(properties: Mapping[str, Any], flow: Flow) -> Rows:
     if name == "detect":
         keys = len(flow.pipeline.rekeyed)
         commits = batches + flow.second_batches * keys
-        # What a commit owes the second stream is marked as sent.
-        yield "the state log", Use("written", 0, commits * (1 + 1 / ENTRIES_A_BASE) + batches * bool(keys))
+        # Beside a base what it took in; and what a commit owes the second stream is marked as sent.
+        yield "the state log", Use("written", 0, commits * (1 + 2 / ENTRIES_A_BASE) + batches * bool(keys))
         yield "own metrics", Use("metric", 0, OWN_METRICS + flow.load.keys * measured(flow.pipeline))
     elif name == "tick":
         logs = flow.shards + flow.second_shards * len(flow.pipeline.rekeyed)

@@ -427,8 +427,8 @@ class Pipeline:
     `lateness` is how far an event may come behind a newer one and still count in its window; `ahead` how far
     its time may lie ahead of its arrival before it is quarantined; `remember` the span within which a
     repeated id is dropped; `latency` how long a record may wait for its batch; `tick` how often time goes on
-    in a quiet shard; `skew` how far a shard may fall behind another before detectors that are re-keyed go on
-    without it; `load` how much is expected. The name is the folder's.
+    in a quiet shard; `skew` how long detectors that are re-keyed wait for a shard that does not come on;
+    `load` how much is expected. The name is the folder's.
     """
 
     about: str

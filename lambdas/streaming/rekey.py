@@ -6,6 +6,7 @@ by the key of those detectors. There a shard detects as one of the first would t
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ MOST_EVENTS = 500  # of one key in a record
 # newest; the one before it is kept for a put that was on its way for long.
 COMMITS_KEPT = 2
 UNHEARD = ""  # the shards that no mark has named yet: nothing can be said of their time
+# Events that are ahead of the watermark, as many as a full shard takes in five minutes: by them a state grows
+# while somebody is waited for.
+MOST_AHEAD = 300_000
 SHARD_BITS, SEQUENCE_BITS = 32, 192
 
 
@@ -212,19 +216,30 @@ def number_at(place: int) -> int:
 @dataclass(slots=True)
 class Source:
     """A shard of the first stream as one of the second knows it: the event time before which nothing more
-    comes from it (`None`: not known), its newest event's arrival (s), the number up to which all has come,
-    and what came of the commits after that.
+    comes from it (`None`: not known), its newest event's arrival (s), since when something has waited for it
+    without its coming on (arrival in the second stream, s), the number up to which all has come, and what
+    came of the commits after that.
     """
 
     reach: float | None = None
     arrived: float = 0.0
+    awaited_since: float | None = None
     through: int = -1
     commits: dict[int, set[str]] = field(default_factory=dict)
     added: dict[int, list[str]] = field(default_factory=dict)
 
     def reaches(self, time: float | None) -> None:
         if time is not None and (self.reach is None or time > self.reach):
-            self.reach = time
+            self.reach, self.awaited_since = time, None
+
+    def is_awaited(self, due: float | None, now: float) -> bool:
+        """Notes whether it keeps something waiting that is due at an event time; whether that has changed."""
+        before = self.awaited_since
+        if due is None or (self.reach is not None and self.reach >= due):
+            self.awaited_since = None
+        elif before is None:
+            self.awaited_since = now
+        return self.awaited_since != before
 
     def fresh(self, slim: Slim, rows: Iterable[Row], *, is_redriven: bool) -> list[Row]:
         """The rows that have not come before. `is_redriven`: this shard itself had to give them up, so others
@@ -267,10 +282,10 @@ class Source:
     def _plain(self, commits: Mapping[int, Iterable[str]]) -> list[Any]:
         # Of Kinesis a number has 184 bits, more than JSON readers keep.
         ids = [[str(commit), sorted(commits[commit])] for commit in sorted(commits)]
-        return [self.reach, self.arrived, str(self.through), ids]
+        return [self.reach, self.arrived, self.awaited_since, str(self.through), ids]
 
     def restore(self, saved: list[Any]) -> None:
-        self.reach, self.arrived, through, commits = saved
+        self.reach, self.arrived, self.awaited_since, through, commits = saved
         for commit, ids in commits:
             self._remember(int(commit), ids)
         self.through = max(self.through, int(through))
@@ -280,8 +295,8 @@ class SecondShard(Shard):
     """The state of one shard of the second stream, for the detectors of one key.
 
     Its watermark is the least that shards of the first stream have come to, so what one of them has yet to
-    hand on is not late here. One that lags more than `skew` behind another is not waited for: what it hands
-    on then is listed as late. Until a mark has named all of them, only `skew` moves it.
+    hand on is not late here. One that has not come on for `skew` while something waits for it is not waited
+    for: what it hands on then is listed as late. The same holds for those that no mark has named yet.
     """
 
     def __init__(self, pipeline: Pipeline, columns: tuple[Column, ...], shard_id: str) -> None:
@@ -294,6 +309,10 @@ class SecondShard(Shard):
         self._is_redriving = False
         self._is_new = False  # what it has inherited is not saved yet
         self._source = ""  # the shard that the rows at hand are from
+        self._now = 0.0  # newest arrival in the second stream, s
+        self._ahead: Counter[int] = (
+            Counter()
+        )  # events after the watermark by the minute in which they happened
 
     def redrive(self, records: Sequence[Record], taken_before: Iterable[Range]) -> Outcome:
         self._is_redriving = True
@@ -306,9 +325,11 @@ class SecondShard(Shard):
         assert isinstance(parent, SecondShard)
         for name, theirs in parent._sources.items():
             self._sources.setdefault(name, Source()).join(theirs)
+        self._ahead += parent._ahead
         self._is_new = True
 
     def _take_in(self, record: Record) -> None:
+        self._now = max(self._now, record.arrival)
         said = record.said if isinstance(record, Rekeyed) else None
         if isinstance(said, Mark):
             self._take_mark(said)
@@ -328,7 +349,10 @@ class SecondShard(Shard):
         for row in fresh:
             source.arrived = max(source.arrived, row.arrival)
             self._arrived = max(source.arrived, self._arrived or source.arrived)
+            self._ahead[int(row.time // 60)] += 1
             self._take(row)
+        while self._ahead.total() > MOST_AHEAD:
+            self._go_to(60.0 * (min(self._ahead) + 1))
 
     def _take_mark(self, mark: Mark) -> None:
         """Takes over which shards there are; one that a newer event came from is younger than the mark."""
@@ -342,10 +366,28 @@ class SecondShard(Shard):
         self._go_on()
 
     def _go_on(self) -> None:
+        """Moves to the least that those have come to who are waited for."""
         known = [source.reach for source in self._sources.values() if source.reach is not None]
-        if known:
-            time = max(known) - self._skew
-            super()._move_to(max(time, min(known)) if len(known) == len(self._sources) else time)
+        if not known:
+            return
+        # What would be done by now if nobody lagged; with nothing due nobody is waited for, however long.
+        due = min(self._timers.first, self._buffer.first)
+        for name, source in self._sources.items():
+            if source.is_awaited(due if due <= max(known) else None, self._now):
+                self._heard.add(name)
+        waited = [
+            source.reach
+            for source in self._sources.values()
+            if source.awaited_since is None or self._now - source.awaited_since <= self._skew
+        ]
+        least = min(-math.inf if reach is None else reach for reach in waited)
+        if least > -math.inf:
+            self._go_to(least)
+
+    def _go_to(self, time: float) -> None:
+        super()._move_to(time)
+        for minute in [minute for minute in self._ahead if 60 * (minute + 1) <= (self.watermark or 0.0)]:
+            del self._ahead[minute]
 
     def _move_to(self, time: float) -> None:
         """An event moves nothing: others that are older may be on their way from other shards."""
@@ -362,12 +404,13 @@ class SecondShard(Shard):
         sources = {name: self._sources.get(name) for name in sorted(self._heard)}
         change = {name: one and one.change() for name, one in sources.items()}
         outcome.change["sources"] = self._saved() if self._is_new else change
+        outcome.change["ahead"] = sorted(self._ahead.items())
         self._heard.clear()
         self._is_new = False
         return outcome
 
     def snapshot(self) -> Any:
-        return super().snapshot() | {"sources": self._saved()}
+        return super().snapshot() | {"sources": self._saved(), "ahead": sorted(self._ahead.items())}
 
     def _saved(self) -> dict[str, Any]:
         return {name: one.save() for name, one in self._sources.items()}
@@ -381,4 +424,5 @@ class SecondShard(Shard):
                 self._sources.pop(name, None)
             else:
                 self._sources.setdefault(name, Source()).restore(kept)
+        self._ahead = Counter(dict(saved["ahead"]))
         return saved

@@ -59,7 +59,8 @@ class Stages:
         self.sent: list[Item] = []
         self._chance = chance
         self._first: dict[str, list[Record]] = {name(number): [] for number in range(first)}
-        self._second: dict[str, list[bytes]] = {name(number): [] for number in range(second)}
+        self._second: dict[str, list[tuple[float, str]]] = {name(number): [] for number in range(second)}
+        self._now = 0.0
         self._read = dict.fromkeys([*self._first, *self._second_states()], 0)
         self._logs = {shard_id: Saved(pipeline, shard_id=shard_id) for shard_id in self._read}
         self._warm = {shard_id: log.load() for shard_id, log in self._logs.items()}
@@ -82,6 +83,7 @@ class Stages:
             self.read(shard_id)
 
     def put(self, key: str, row: Row) -> None:
+        self._now = max(self._now, row.arrival)
         records = self._first[self.first_shard(key)]
         number = 1 + sum(map(len, self._first.values()))
         records.append(Record(number, row.arrival, [Row(row.time, dict(row.values), row.arrival, number, 0)]))
@@ -95,7 +97,8 @@ class Stages:
         else:
             waiting = self._second[shard_id.rpartition("/")[2]][begun : begun + most]
             batch = [
-                rekey.read_record(begun + place, 0.0, json.loads(data)) for place, data in enumerate(waiting)
+                rekey.read_record(number, arrival, json.loads(data))
+                for number, (arrival, data) in enumerate(waiting, start=begun)
             ]
         if not batch:
             return False
@@ -123,9 +126,8 @@ class Stages:
             for item in part:
                 for record in puts(json.loads(json.dumps(item.body))):
                     body = {k: v for k, v in item.body.items() if k != "partition_key"}
-                    self._second[at(record.partition_key, list(self._second))].append(
-                        json.dumps(body).encode()
-                    )
+                    stream = self._second[at(record.partition_key, list(self._second))]
+                    stream.append((self._now, json.dumps(body)))
         self._seen[shard_id].is_settled = True
 
     def tick(self, now: float) -> None:
@@ -136,8 +138,9 @@ class Stages:
             {one: (self._seen[one], idle[one]) for one in self._first},
             self.pipeline.lateness.total_seconds(),
         )
+        self._now = now
         for waiting in self._second.values():
-            waiting.append(json.dumps(told).encode())
+            waiting.append((now, json.dumps(told)))
         for shard_id in self._first:
             shard = self._warm[shard_id]
             due = shard.due()

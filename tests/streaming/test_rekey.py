@@ -169,14 +169,20 @@ def test_a_shard_that_is_not_read_holds_the_others_up_and_loses_nothing() -> Non
     assert content(stages.sent) == content(alone(TABLE, given_rows, [400.0]))
 
 
-def test_one_that_lags_by_more_than_the_skew_is_not_waited_for_and_its_events_are_listed_as_late() -> None:
+def test_one_that_stands_for_longer_than_the_skew_is_not_waited_for_and_its_events_are_listed_as_late() -> (
+    None
+):
     # given
     stages = stages_of(replace(TABLE, skew=seconds(30)))
     near, far = guests_of_two_shards(stages)
     put(stages, played((0, near, 1_500), (1, near, 1_500), (2, far, 1), (100, near, 1)))
-    # when
     stages.read(stages.first_shard(near), 3)
-    stages.tick(100.0)
+    # when
+    for now in (100.0, 130.0):
+        stages.tick(now)
+        stages.read_second()
+        assert not stages.sent
+    stages.tick(131.0)
     stages.read_second()
     # then
     assert {item.kind for item in stages.sent} >= {"finding"}
@@ -184,7 +190,65 @@ def test_one_that_lags_by_more_than_the_skew_is_not_waited_for_and_its_events_ar
     (late,) = [item.body for item in stages.sent if item.kind == "late_event"]
     assert (late["shard_id"], late["sequence_number"]) == (stages.first_shard(far), "3")
     assert late["event_time"] == "1970-01-01 00:00:02.000"
-    assert late["watermark"] == "1970-01-01 00:01:00.000"
+    assert late["watermark"] == "1970-01-01 00:02:01.000"
+
+
+def test_shards_that_catch_up_one_after_the_other_lose_nothing_however_much_they_have_missed() -> None:
+    # given an outage of an hour, after which one shard is read far ahead of the other
+    stages = stages_of(TABLE)
+    near, far = guests_of_two_shards(stages)
+    given_rows = played(
+        *((float(at), guest, 700.0) for at in range(0, 3_600, 4) for guest in (near, far)),
+    )
+    put(stages, given_rows)
+    # when
+    stages.tick(3_600.0)
+    for most, guest in ((1_000, near), (300, far), (300, far), (1_000, far)):
+        stages.read(stages.first_shard(guest), most)
+        stages.read_second()
+    # then
+    stages.tick(4_000.0)
+    stages.drain()
+    stages.tick(8_000.0)
+    stages.drain()
+    assert not any(item.kind == "late_event" for item in stages.sent)
+    assert content(stages.sent) == content(alone(TABLE, given_rows, [8_000.0]))
+
+
+def test_a_quiet_hour_makes_nobody_impatient() -> None:
+    # given both shards at rest for longer than the skew
+    stages = stages_of(TABLE)
+    near, far = guests_of_two_shards(stages)
+    given_rows = played(
+        (0, near, 1), (1, far, 1), (5_000, near, 1_500), (5_001, far, 1_500), (5_040, near, 1)
+    )
+    put(stages, given_rows[:2])
+    stages.drain()
+    stages.tick(60.0)
+    stages.drain()
+    # when one of them is read before the other
+    put(stages, given_rows[2:])
+    for most in (1, 1):
+        stages.read(stages.first_shard(near), most)
+        stages.read_second()
+    stages.drain()
+    # then
+    stages.tick(6_000.0)
+    stages.drain()
+    assert content(stages.sent) == content(alone(TABLE, given_rows, [6_000.0]))
+
+
+def test_no_more_events_wait_for_a_shard_than_a_state_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rekey, "MOST_AHEAD", 100)
+    shard = second_shard()
+    given_rows = played(*((60.0 * minute, "guest-1", 1.0) for minute in range(150)))
+    taken(shard, handed_on(given_rows, cuts=[50, 100]))
+    assert shard.watermark == 50 * 60.0
+    again = second_shard()
+    again.restore(json.loads(json.dumps(shard.snapshot())), [])
+    more = played(*((60.0 * minute, "guest-1", 1.0) for minute in range(150, 200)))
+    taken(again, [body | {"shard": name(1)} for body in handed_on(more, cuts=[])])
+    assert again.watermark == 100 * 60.0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ machine slows all of it alike: read the ratios.
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import subprocess
@@ -112,10 +111,7 @@ def plain_loop(given: Sequence[Batch]) -> float:
 
 def best(jobs: Mapping[str, Callable[[], float]]) -> dict[str, float]:
     """Seconds of each job, the least of all rounds."""
-    gc.collect()
-    gc.freeze()  # the batches that wait here are in no container's memory
     rounds = [{name: job() for name, job in jobs.items()} for _ in range(ROUNDS)]
-    gc.unfreeze()
     return {name: min(each[name] for each in rounds) for name in jobs}
 
 

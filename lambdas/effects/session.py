@@ -26,8 +26,8 @@ TRIES = 5
 TRUSTED_FOR = 300
 KEPT_FOR = 900
 
-# A batch's events are tens of thousands of objects, none of them in a cycle: to search for cycles after 700,
-# as Python would, costs a tenth of all.
+# A batch's events are thousands of objects and a state may be of millions, none of them in a cycle: to search
+# for cycles after 700 new ones, as Python would, costs a tenth of all.
 gc.set_threshold(100_000)
 
 logger = Logger(child=True)
@@ -189,9 +189,6 @@ class Session(Generic[S]):
             self._take_over(shard_id, shard)
         for name in shard.began_anew:
             logger.warning("A detector begins anew: its saved state is of another shape.", detector=name)
-        # No search for cycles need go through a state again: there are none in it, and it may be of a million
-        # keys. Nor through what was imported.
-        gc.freeze()
         return Warm(shard, saved.number, asked_at, [saved.origin] if saved.origin else [], saved.size)
 
     def _take_over(self, shard_id: str, shard: S) -> None:

@@ -113,3 +113,12 @@ def test_a_log_of_an_older_version_says_of_nothing_that_it_was_taken() -> None:
     again = Shard(NAMED, SHARD)
     again.restore(None, [change])
     assert not again.redrive([record(1)], []).is_empty
+
+
+def test_a_shard_whose_keys_have_gone_to_its_children_lists_what_is_redriven_as_late() -> None:
+    shard = Shard(NAMED, SHARD)
+    shard.process([record(1)])
+    shard.seal()
+    outcome = shard.redrive([record(0)], [])
+    assert [item.kind for item in outcome.outbox] == ["late_event"]
+    assert outcome.counts["late"] == 1

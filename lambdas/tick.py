@@ -33,10 +33,10 @@ second = SecondStream(settings.second_stream)
 
 
 def read_again(shard_id: str, page: Page) -> list[Record]:
-    """As detect reads, which is imported only where a log is damaged."""
-    from lambdas import detect
+    """As detect reads; what that takes is imported only where a log is damaged."""
+    from lambdas.reading import Reader
 
-    return detect.read_again(shard_id, page)
+    return Reader(pipeline, settings).again(shard_id, page)
 
 
 recovery = Recovery[Shard](pipeline.name, log, read_again, settings.stream_of)

@@ -172,7 +172,7 @@ class Brittle(Decoder):
 
 
 def brittle(detect: Any) -> None:
-    detect.decoder = Brittle(NAMED)
+    detect.reader.decoder = Brittle(NAMED)
 
 
 @pytest.mark.semantics(line=3, clause="prefix")

@@ -174,7 +174,7 @@ def test_any_schedule_of_batches_ticks_and_failures_comes_to_the_same(
             heats = chance.choices([20, 31, 46], k=chance.randint(1, 4))
             sent = put(world, [reading(f"sensor-{chance.randint(0, 2)}", heat, now) for heat in heats])
             until_done(detect, detect_event(sent), lambda: check_nothing_rash(world))
-            outbox = alone.process(detect.read_records(detect_event(sent)["Records"])).outbox
+            outbox = alone.process(detect.reader.records(detect_event(sent)["Records"])).outbox
             now += 1
         owed |= {(item.kind, item.id): item.body for item in outbox}
         if chance.random() < 0.3:

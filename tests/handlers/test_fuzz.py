@@ -123,7 +123,7 @@ def test_mutated_record_is_events_or_in_quarantine_with_a_reason(
         assert detect.handler(for_detect, None) == {"batchItemFailures": []}
 
         counts, refused = counted(capsys), quarantined(aws)
-        records, failed = detect.read_batch(for_detect["Records"])
+        records, failed = detect.reader.batch(for_detect["Records"])
         assert failed == []
         for given, record in zip(batch, records, strict=True):
             lines: list[bytes] = []

@@ -70,7 +70,7 @@ class Story:
 
     def hand_over(self, sent: list[Sent]) -> None:
         event = detect_event(sent)
-        self._owe(self.alone.process(self.detect.read_batch(event["Records"])[0]).outbox)
+        self._owe(self.alone.process(self.detect.reader.batch(event["Records"])[0]).outbox)
         assert until_done(self.detect, event, self.check_nothing_rash) == {"batchItemFailures": []}
 
     def wait(self, seconds: float) -> None:

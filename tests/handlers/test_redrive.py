@@ -113,7 +113,7 @@ def test_an_effect_that_fails_makes_nothing_lost_or_twice(
             detect = world.container("lambdas.detect")
     seen = world.seen()
     alone = Shard(NAMED, SHARD)
-    read, _ = detect.read_batch(detect_event(RECORDS)["Records"])
+    read, _ = detect.reader.batch(detect_event(RECORDS)["Records"])
     outcomes = [alone.process(read[:1]), alone.process(read[5:]), alone.redrive(read[1:5], [])]
     items = [item for outcome in outcomes for item in outcome.outbox]
     assert seen == {(item.kind, item.id): item.body for item in items}

@@ -219,7 +219,7 @@ def test_detect_and_transform_say_the_same_of_any_bytes(both: tuple[Any, Any], c
     detect, transform = both
     for data in contents:
         (record,) = numbered([Sent(NOON, data)])
-        (seen,) = detect.read_records(detect_event([record])["Records"])
+        (seen,) = detect.reader.records(detect_event([record])["Records"])
         written, rejected = transform.read_record(transform_event([record])["records"][0])
         assert len(seen.rows) == len(written.splitlines())
         assert seen.unreadable == len(rejected.parts)

@@ -24,8 +24,8 @@ def records(bucket: str, key: str) -> list[Mapping[str, Any]]:
         shards = {record["eventID"].partition(":")[0] for record in found if record["kinesis"]}
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise NoBatch(
-            f"{where} holds no records of a stream: Lambda keeps none for a batch that it never handed over; "
-            "read them from the stream, or from the lake's table of raw events."
+            f"{where} holds no records of a stream; read its events from the stream while that keeps them, or "
+            "from the lake."
         ) from None
     if len(shards) != 1:
         raise NoBatch(f"{where} holds records of {len(shards)} shards; a batch is of one.")

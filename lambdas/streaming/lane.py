@@ -99,7 +99,7 @@ class Lane:
         keys = key_columns(pipeline.event, detector)
         self.labels = {column.label for column in (*keys, *detector.reads())}
         self.key_labels = tuple(column.label for column in keys)
-        self._key_of = key_reader(keys)
+        self.read_key = key_reader(keys)
         self._settle = detector.settle.total_seconds()
         self._quiet = detector.patience.total_seconds()
         # The least recently seen first, but for those in `_stirred`, which were seen since that was last so.
@@ -153,7 +153,7 @@ class Lane:
         self._ordered_at = self._turn
 
     def key_of(self, row: Row) -> str | None:
-        key = self._key_of(row.values)
+        key = self.read_key(row.values)
         return key if key is None or len(key) <= MOST_CHARACTERS else bounded(key)
 
     def advance(self, key: str, due: float) -> None:

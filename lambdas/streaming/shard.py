@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby
 from typing import Any, Protocol
 
-from lambdas.columns import lake_time, to_millisecond
+from lambdas.columns import Values, lake_time, to_millisecond
 from lambdas.detectors.detector import Detector
 from lambdas.incidents import RESOLVED
 from lambdas.lineage import Span, belongs
@@ -17,7 +17,7 @@ from lambdas.model import Pipeline, Row
 from lambdas.streaming.closed import FOR_GOOD, Closed, closed_by, still_closed
 from lambdas.streaming.episode import Episode
 from lambdas.streaming.lane import Item, Lane, Timers, orphans
-from lambdas.streaming.reorder import Ids, ReorderBuffer, bounded
+from lambdas.streaming.reorder import MOST_CHARACTERS, Ids, ReorderBuffer, bounded
 from lambdas.streaming.taken import Range, Taken, Within
 
 MOST_IDS = 100_000
@@ -260,8 +260,10 @@ class Shard:
             self._move_to(seen - self._lateness)
         if self.onward is not None:
             self.onward.take(row)
-        for key_of, lanes in self._prompt:
-            key = key_of(row)
+        for read_key, lanes in self._prompt:
+            key = read_key(row.values)
+            if key is not None and len(key) > MOST_CHARACTERS:
+                key = bounded(key)
             for lane in lanes:
                 lane.observe(key, row)
         if self._patient:
@@ -406,7 +408,7 @@ class Shard:
         self._orphans.clear()
 
 
-def by_key(lanes: Iterable[Lane]) -> list[tuple[Callable[[Row], str | None], list[Lane]]]:
+def by_key(lanes: Iterable[Lane]) -> list[tuple[Callable[[Values], str | None], list[Lane]]]:
     """Lanes in their order, those together that stand beside each other and have the same key."""
     groups = [list(group) for _, group in groupby(lanes, key=lambda lane: lane.key_labels)]
-    return [(group[0].key_of, group) for group in groups]
+    return [(group[0].read_key, group) for group in groups]

@@ -24,7 +24,7 @@ def records(bucket: str, key: str) -> list[Mapping[str, Any]]:
         shards = {record["eventID"].partition(":")[0] for record in found if record["kinesis"]}
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise NoBatch(
-            f"{where} holds no records of a stream; read its events from the stream while that keeps them, or "
+            f"{where} holds no records of a stream; read its events from the stream while it keeps them, or "
             "from the lake."
         ) from None
     if len(shards) != 1:

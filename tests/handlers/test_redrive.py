@@ -140,9 +140,7 @@ def test_two_that_redrive_at_once_take_each_record_once(world: World, aws: Fault
 @pytest.mark.parametrize("document", [b"no JSON", b"{}", b"[]", b'{"payload": "{}"}', b'{"payload": 7}'])
 def test_an_object_that_holds_no_batch_gets_a_sentence(world: World, document: bytes) -> None:
     real("s3").put_object(Bucket=BUCKET, Key=KEY, Body=document)
-    with pytest.raises(
-        RuntimeError, match=f"{KEY} holds no records of a stream: .+ read them from the stream"
-    ):
+    with pytest.raises(RuntimeError, match=f"{KEY} holds no records of a stream; read its events from"):
         world.container("lambdas.detect").handler(REDRIVE, None)
     assert world.objects() == []
 

@@ -110,32 +110,38 @@ def tick_second(now: float, dues: dict[str, float | None], lineage: Lineage) -> 
             try:
                 newest = session.newest(shard_id)
                 dues[shard_id], is_due = newest.due, is_due or newest.is_due(now)
-                if (
-                    not newest.number
-                ):  # a mark is its first record, whereupon detect gives it what it inherits
+                if not newest.number:
+                    # A mark is its first record, whereupon detect gives it what it inherits.
                     is_due = is_due or is_heir(second_lineage, session.newest, shard_id)
                 if not newest.is_settled:
                     session.run(shard_id, lambda _: None)
             except Exception as failure:  # as above
                 logger.error("A shard's tick failed.", shard_id=shard_id, reason=type(failure).__name__)
                 yield failure
-    if is_due:
-        standing = {shard_id: stands(lineage, shard_id) for shard_id in lineage.shard_ids}
-        known = {shard_id: each for shard_id, each in standing.items() if each is not None}
-        second.mark(rekey.mark(now, known, pipeline.lateness.total_seconds()))
+    if not is_due:
+        return
+    standing: dict[str, tuple[Newest, bool]] = {}
+    for shard_id in lineage.shard_ids:
+        try:
+            found = stands(lineage, shard_id)
+        except (
+            Exception
+        ) as failure:  # others wait for one that nothing is known of: for a while, not for ever
+            logger.error("A shard's time is not known.", shard_id=shard_id, reason=type(failure).__name__)
+            yield failure
+            found = Newest(0, None, is_settled=False), False
+        if found is not None:
+            standing[shard_id] = found
+    second.mark(rekey.mark(now, standing, pipeline.lateness.total_seconds()))
 
 
 def stands(lineage: Lineage, shard_id: str) -> tuple[Newest, bool] | None:
     """What a log says of its shard, and whether that was idle then; none if nothing more comes from it."""
-    try:
-        newest = session.newest(shard_id)
-        if not lineage.is_closed(shard_id):
-            return newest, stream.is_idle(shard_id, newest.sequence)
-        is_over = newest.is_settled and stream.is_drained(shard_id, newest.sequence)
-        return None if is_over else (newest, False)
-    except Exception as failure:  # it is not known, so others wait for it: for a while, not for ever
-        logger.error("A shard's time is not known.", shard_id=shard_id, reason=type(failure).__name__)
-        return Newest(0, None, is_settled=False), False
+    newest = session.newest(shard_id)
+    if not lineage.is_closed(shard_id):
+        return newest, stream.is_idle(shard_id, newest.sequence)
+    is_over = newest.is_settled and stream.is_drained(shard_id, newest.sequence)
+    return None if is_over else (newest, False)
 
 
 def is_wanted_again(now: float, dues: Iterable[float | None], loop: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from lambdas.columns import lake_time
 from lambdas.effects.second_stream import decoded
 from lambdas.lineage import place
 from pipelines.casino.pipeline import pipeline as casino
-from tests.effects.support import BUCKET, Faults, keys, real
+from tests.effects.support import BUCKET, Faults, keys, real, refusal
 from tests.handlers.support import NOON, Sent, World, deploy, detect_event, tick_event
 from tests.streaming.rekeying import on_four_shards
 
@@ -139,6 +139,22 @@ def test_a_shard_whose_records_are_not_read_is_no_silence(played: Casino) -> Non
     played.read(SECOND)
     assert played.found()[0] == ("table-1", "12:00:02")
     assert played.world.rows("late_event") == []
+
+
+def test_a_shard_that_cannot_be_asked_is_reported_and_waited_for(played: Casino, aws: Faults) -> None:
+    played.bet(0, 0, 1_500)
+    played.read(FIRST)
+    played.read(SECOND)
+
+    def refuses_one(call: Any, request: dict[str, Any]) -> Any:
+        if request["ShardId"] == HIGH:
+            raise refusal("GetShardIterator", "InternalFailure", 500)
+        return call(**request)
+
+    aws.answering("get_shard_iterator", refuses_one)
+    with pytest.raises(ExceptionGroup, match="The tick failed in 1 shards"):
+        played.tick.handler(tick_event(NOON + 60), None)
+    assert played.marks()[-1]["reaches"] == {LOW: NOON + 50, HIGH: None}
 
 
 def test_with_nothing_due_no_mark_is_put(played: Casino, aws: Faults) -> None:

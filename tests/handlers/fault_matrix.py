@@ -135,6 +135,7 @@ class Effect:
     call: str
     part: str = ""
     scene: Callable[[World], Iterator[Step]] = heat
+    pipeline: str = "temperature"
     no_conflict: str = ""
     since: int = 0
 
@@ -151,11 +152,17 @@ EFFECTS = [
     Effect(name="load: a base", call="get_object", part=".base", no_conflict=READS),
     Effect(name="load: the stream again", call="get_records", scene=damaged_log, since=1, no_conflict=READS),
     Effect(name="claim a range", call="put_object", part=f"{SHARD}/9", scene=split_shard, since=1),
-    Effect(name="enrich", call="batch_get_item", scene=plays, no_conflict=READS),
+    Effect(name="enrich", call="batch_get_item", scene=plays, pipeline="casino", no_conflict=READS),
     Effect(name="quarantine", call="put_object", scene=unreadable, no_conflict=SAME),
     Effect(name="commit", call="put_object", part=".entry"),
     Effect(name="send a change", call="send_message_batch", no_conflict=NO_CONDITION),
-    Effect(name="send re-keyed events", call="put_records", scene=plays, no_conflict=NO_CONDITION),
+    Effect(
+        name="send re-keyed events",
+        call="put_records",
+        scene=plays,
+        pipeline="casino",
+        no_conflict=NO_CONDITION,
+    ),
     Effect(name="send results", call="put_record_batch", no_conflict=NO_CONDITION),
     Effect(name="mark as sent", call="put_object", part=".sent", no_conflict=SAME),
     Effect(name="keep what was taken in", call="put_object", part="taken/", no_conflict=SAME),
@@ -333,8 +340,8 @@ def measured(effect: Effect, failure: str) -> Cell:
 
 
 def deployed(patch: pytest.MonkeyPatch, effect: Effect) -> World:
-    if effect.scene is not plays:
-        return deploy(patch, "temperature")
+    if effect.pipeline != "casino":
+        return deploy(patch, effect.pipeline)
     detectors = [
         replace(cast(Any, each), rekey=True, max_keys=1_000) if each.key is Play.table_id else each
         for each in cast(list[Detector], casino.detectors)
@@ -354,8 +361,8 @@ def deployed(patch: pytest.MonkeyPatch, effect: Effect) -> World:
 
 
 @cache
-def undisturbed(scene: Callable[[World], Iterator[Step]]) -> Cell:
-    return measured(Effect(name="", call="", scene=scene), "")
+def undisturbed(scene: Callable[[World], Iterator[Step]], pipeline: str) -> Cell:
+    return measured(Effect(name="", call="", scene=scene, pipeline=pipeline), "")
 
 
 def text(effect: Effect, failure: str) -> str:
@@ -364,5 +371,5 @@ def text(effect: Effect, failure: str) -> str:
         return f"({effect.no_conflict})"
     cell = measured(effect, failure)
     assert cell.failed, f"{effect.name} never happened in its scene"
-    assert cell.visible == undisturbed(effect.scene).visible
+    assert cell.visible == undisturbed(effect.scene, effect.pipeline).visible
     return str(cell)

@@ -1,4 +1,4 @@
-"""A damaged log of a shard that was split, or that began with what another left it."""
+"""A damaged log of a shard that was split, that began with what another left it, or of the second stream."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from moto.kinesis.models import kinesis_backends
 
 from tests.effects.support import BUCKET, body, keys, real
-from tests.handlers.fault_matrix import CHILD, Effect, Step, measured
+from tests.handlers.fault_matrix import CHILD, Effect, Step, measured, plays, undisturbed
 from tests.handlers.support import NOON, SHARD, Sent, World, detect_event, reading
 
 STREAM = "temperature-stream"
@@ -71,3 +71,20 @@ def test_a_child_goes_on_with_what_its_parent_left_whatever_is_damaged(
     assert "mended" not in capsys.readouterr().out
     assert visible(*damaged) == undisturbed
     assert "mended" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kinds", [("entry",), ("entry", "sent", "base")], ids=["entries", "all"])
+def test_a_shard_of_the_second_stream_is_mended_from_that_stream(
+    kinds: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damaged_plays(world: World) -> Iterator[Step]:
+        for place, step in enumerate(plays(world)):
+            if place == 7:
+                for key in keys(prefix="state/casino/rekeyed/"):
+                    if key.rpartition(".")[2] in kinds:
+                        real("s3").put_object(Bucket=BUCKET, Key=key, Body=body(key)[:-1])
+            yield step
+
+    disturbed = measured(Effect(name="", call="", scene=damaged_plays, pipeline="casino"), "")
+    assert "mended" in capsys.readouterr().out
+    assert disturbed.visible == undisturbed(plays, "casino").visible

@@ -48,6 +48,7 @@ def numbers() -> list[int]:
     return sorted(int(event[2]) for part in held().values() for _, body in part for event in body["events"])
 
 
+@pytest.mark.semantics(line=7, clause="rekeyed")
 def test_an_item_goes_where_its_partition_key_does(second: SecondStream) -> None:
     second.send(item(number, f"table-{number % 8}") for number in range(100))
     assert numbers() == list(range(100))

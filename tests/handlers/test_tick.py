@@ -25,6 +25,7 @@ def states(world: World) -> list[str]:
 
 
 @pytest.mark.semantics(line=2, clause="passes")
+@pytest.mark.semantics(line=2, clause="passes")
 def test_silence_resolves_an_incident(world: World) -> None:
     detected(world, HOT, COOL)
     world.container("lambdas.tick").handler(tick_event(OVER), None)
@@ -36,6 +37,7 @@ def test_silence_resolves_an_incident(world: World) -> None:
 
 
 @pytest.mark.semantics(line=2, clause="nothing")
+@pytest.mark.semantics(line=2, clause="nothing")
 def test_nothing_due_reads_one_entry_and_writes_nothing(world: World, aws: Faults) -> None:
     detected(world, HOT, COOL)
     before = keys()
@@ -45,6 +47,7 @@ def test_nothing_due_reads_one_entry_and_writes_nothing(world: World, aws: Fault
     assert [name for name, _ in aws.requests] == ["list_objects_v2", "get_object"]
 
 
+@pytest.mark.semantics(line=2, clause="nothing")
 @pytest.mark.semantics(line=2, clause="nothing")
 def test_a_tick_that_comes_twice_changes_nothing_more(world: World) -> None:
     detected(world, HOT, COOL)
@@ -56,6 +59,7 @@ def test_a_tick_that_comes_twice_changes_nothing_more(world: World) -> None:
     assert keys() == before
 
 
+@pytest.mark.semantics(line=2, clause="idle")
 @pytest.mark.semantics(line=2, clause="idle")
 def test_a_stalled_consumer_does_not_look_like_silence(world: World) -> None:
     detected(world, HOT, COOL)
@@ -84,6 +88,7 @@ def test_a_warm_tick_goes_on_from_what_detect_has_saved_since(world: World) -> N
 
 
 @pytest.mark.semantics(line=3, clause="commit")
+@pytest.mark.semantics(line=3, clause="commit")
 def test_a_stale_warm_detect_starts_over_on_the_ticks_entry(world: World, aws: Faults) -> None:
     detect = world.container("lambdas.detect")
     detect.handler(detect_event(put(world, [HOT, COOL])), None)
@@ -98,6 +103,7 @@ def test_a_stale_warm_detect_starts_over_on_the_ticks_entry(world: World, aws: F
     assert len({row["incident_id"] for row in world.rows("incident_change")}) == 2
 
 
+@pytest.mark.semantics(line=3, clause="after")
 @pytest.mark.semantics(line=3, clause="after")
 def test_what_a_dead_detect_still_owes_is_sent_by_the_tick(world: World, aws: Faults) -> None:
     aws.before("send_message_batch", refusal("SendMessageBatch", "InternalError", 500))
@@ -179,17 +185,20 @@ def ticks_of_a_minute(world: World, began: float) -> list[float]:
     return [10.0 * number for number in range(round((at - began) / 10) + 1)]
 
 
+@pytest.mark.semantics(line=2, clause="clock")
 def test_a_loop_ends_at_once_where_nothing_is_awaited(world: World) -> None:
     assert ticks_of_a_minute(world, NOON) == [0]
     detected(world, reading("sensor-1", 20, NOON))
     assert ticks_of_a_minute(world, NOON + 60) == [0]
 
 
+@pytest.mark.semantics(line=2, clause="clock")
 def test_a_loop_ends_at_once_where_nothing_is_due_within_its_minute(world: World) -> None:
     detected(world, HOT, COOL)  # due at OVER, 101 s after noon
     assert ticks_of_a_minute(world, OVER - 60.5) == [0]
 
 
+@pytest.mark.semantics(line=2, clause="clock")
 def test_a_loop_goes_on_until_what_is_due_is_done(world: World) -> None:
     detected(world, HOT, COOL)
     assert ticks_of_a_minute(world, OVER - 35) == [0, 10, 20, 30, 40]

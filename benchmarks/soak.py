@@ -54,6 +54,16 @@ PARTS = 16  # of all places; a key's is the first hex digit of its MD5
 FIRST = {0: range(4), 1: range(4, 8), 2: range(8, 12), 3: range(12, 16)}
 SPLIT = {4: range(2), 5: range(2, 4)}, {4: [0], 5: [0]}
 MERGE = {6: range(4, 12)}, {6: [1, 2]}
+LOOKS = (
+    0.001,
+    0.003,
+    0.01,
+    0.03,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+)  # parts of the run after which the states are weighed
 # Bars.
 MOST_GROWTH = 1.15  # of memory, from the run's second quarter to its end
 MOST_SPREAD = 1.15  # of the bytes a live key, from the smallest state to the largest
@@ -323,6 +333,8 @@ class Soak:
             self.database.execute(f"set variable {name} = {number}")
         self._container = Container(PIPELINE)
         self._container.services = self.world
+        # One container does here what several do for so many shards: each keeps the states of its own.
+        vars(session)["WARM_SHARDS"] = 2 * len(FIRST)
         vars(session)["time"] = self.world.clock  # it asks for nothing but the time
         self._waiting: dict[int, list[dict[str, Any]]] = defaultdict(list)
         self._shard_of: dict[int, int] = {}  # by part
@@ -330,6 +342,7 @@ class Soak:
 
     def run(self, say: Callable[[str], None]) -> None:
         began = time.perf_counter()
+        looks = {int(self.events * share) for share in LOOKS}
         part_of = cache(lambda device: place(device) * PARTS // PLACES)
         for number, (arrived, device, data) in enumerate(self._records()):
             if number in (self.split, self.merge):
@@ -339,9 +352,10 @@ class Soak:
             self._waiting[shard].append(record(number + 1, arrived / 1000, data.encode()))
             if len(self._waiting[shard]) == BATCH:
                 self._handle(shard)
+            if number in looks:
+                self.samples += self._looked(number)
             if number % (self.events // 100) == 0:
                 self.memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-                self.samples += self._looked(number)
                 if number % (self.events // 20) == 0:
                     passed = time.perf_counter() - began
                     say(f"{number:>12,} events  {passed:6.0f} s  {self.memory[-1] / 1000:6.0f} MB at most")

@@ -52,6 +52,8 @@ def numbers() -> list[int]:
 def test_an_item_goes_where_its_partition_key_does(second: SecondStream) -> None:
     second.send(item(number, f"table-{number % 8}") for number in range(100))
     assert numbers() == list(range(100))
+    keys = {key for records in held().values() for key, _ in records}
+    assert keys == {f"table-{number}" for number in range(8)}
     for place, records in enumerate(held().values()):
         for key, _ in records:
             assert int(hashlib.md5(key.encode()).hexdigest(), 16) >> 127 == place  # noqa: S324 - Kinesis's own

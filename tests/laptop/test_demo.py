@@ -66,6 +66,7 @@ def test_every_labelled_anomaly_alerts_and_at_most_one_incident_is_false(demo: D
     assert len(figures["false_incidents"]) <= 1
 
 
+@pytest.mark.semantics(line=1, clause="late")
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_nothing_is_lost(demo: Demo, pipeline: str) -> None:
     figures = demo.figures[pipeline]
@@ -106,6 +107,8 @@ def test_views_answer_with_rows(demo: Demo) -> None:
     assert len(demo.ask("select * from quarantine_reasons")) > 0
 
 
+@pytest.mark.semantics(line=11, clause="alert")
+@pytest.mark.semantics(line=11, clause="log")
 @pytest.mark.semantics(line=11, clause="alert")
 @pytest.mark.semantics(line=11, clause="log")
 def test_what_is_private_is_in_no_message_and_no_log(demo: Demo) -> None:

@@ -71,6 +71,7 @@ ONE_OF_EACH: dict[str, tuple[str, dict[str, Any]]] = {
     "Bucket": ("S3::Bucket", {}),
     "Queue": ("SQS::Queue", {}),
     "Stream": ("Kinesis::Stream", {"StreamModeDetails": {"StreamMode": "ON_DEMAND"}}),
+    "Line": ("Kinesis::StreamConsumer", {"StreamARN": arn("Stream"), "ConsumerName": "detect"}),
     "Topic": ("SNS::Topic", {}),
     "Log": ("Logs::LogGroup", {}),
     "Database": ("Glue::Database", {
@@ -197,6 +198,8 @@ def test_types_that_moto_lacks_are_created_with_what_the_template_says(tmp_path:
         assert table["Parameters"] == {"projection.enabled": "true"}
         assert table["StorageDescriptor"]["Columns"] == COLUMNS
         glue, logs, athena = (cloud.client(service) for service in ("glue", "logs", "athena"))
+        consumer = cloud.client("kinesis").describe_stream_consumer(ConsumerARN=made["Line"])
+        assert consumer["ConsumerDescription"]["ConsumerName"] == "detect"
         crawler = glue.get_crawler(Name=made["Crawler"])["Crawler"]
         assert crawler["Schedule"]["ScheduleExpression"] == "cron(0 1 * * ? *)"
         assert glue.get_job(JobName=made["Job"])["Job"]["Command"]["Name"] == "glueetl"

@@ -16,3 +16,9 @@ def test_every_clause_has_a_test_and_every_mark_a_clause() -> None:
 
     assert clauses == {(proof.line, proof.clause) for proof in semantics.proofs()}
     assert list(promised) == list(range(1, 12))
+
+
+def test_no_test_says_the_same_twice() -> None:
+    found = list(semantics.proofs())
+
+    assert len(set(found)) == len(found)

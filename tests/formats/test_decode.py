@@ -64,7 +64,6 @@ def reason_of(data: bytes | str) -> str:
 
 
 @pytest.mark.semantics(line=1, clause="forms")
-@pytest.mark.semantics(line=1, clause="forms")
 @pytest.mark.parametrize(
     ("name", "given_value", "expected"),
     [
@@ -89,7 +88,6 @@ def test_value_that_fits_is_read(name: str, given_value: object, expected: objec
     assert value_of(name, given_value) == expected
 
 
-@pytest.mark.semantics(line=1, clause="ahead")
 @pytest.mark.semantics(line=1, clause="ahead")
 @pytest.mark.parametrize(
     ("name", "given_value", "reason"),
@@ -150,7 +148,6 @@ def test_record_that_cannot_be_read_says_why(data: bytes, reason: str) -> None:
 
 
 @pytest.mark.semantics(line=1, clause="forms")
-@pytest.mark.semantics(line=1, clause="forms")
 def test_event_without_a_time_has_its_arrivals() -> None:
     (row,) = decoded(b"r1,s1,20.5")
 
@@ -158,7 +155,6 @@ def test_event_without_a_time_has_its_arrivals() -> None:
     assert (row.time, row.values["at"], row.arrival) == (1_769_853_600.0,) * 3
 
 
-@pytest.mark.semantics(line=11, clause="quarantine")
 @pytest.mark.semantics(line=11, clause="quarantine")
 def test_private_value_that_does_not_fit_is_not_shown() -> None:
     (part,) = decoded(a_reading(owner="Jane"))
@@ -224,7 +220,6 @@ class Call(Event, key="agent", time="at"):
     at = Timestamp("when", private=True)
 
 
-@pytest.mark.semantics(line=11, clause="quarantine")
 @pytest.mark.semantics(line=11, clause="quarantine")
 @pytest.mark.parametrize(
     ("call", "expected"),
@@ -294,7 +289,6 @@ NUMBERS = st.one_of(
 ANYTHING = st.recursive(NUMBERS | st.none() | st.booleans() | st.text(max_size=9), st.lists, max_leaves=3)
 
 
-@pytest.mark.semantics(line=5, clause="part")
 @pytest.mark.semantics(line=5, clause="part")
 @settings(max_examples=300, deadline=None)
 @given(

@@ -55,7 +55,6 @@ def test_the_page_has_the_effects_and_the_ways_that_are_tried() -> None:
 
 @pytest.mark.semantics(line=3, clause="fault")
 @pytest.mark.semantics(line=3, clause="after")
-@pytest.mark.semantics(line=3, clause="fault")
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("effect", EFFECTS, ids=lambda effect: effect.name)
 def test_an_effect_fails_at_each_of_its_turns(effect: Effect, failure: str) -> None:
@@ -80,7 +79,6 @@ def check(world: World) -> None:
 
 
 @pytest.mark.semantics(line=3, clause="after")
-@pytest.mark.semantics(line=3, clause="after")
 def test_a_container_that_dies_between_commit_and_sending_is_followed_by_one_that_sends(
     world: World, aws: Faults
 ) -> None:
@@ -95,7 +93,6 @@ def test_a_container_that_dies_between_commit_and_sending_is_followed_by_one_tha
     assert [row["state"] for row in world.messages()] == ["opened"]
 
 
-@pytest.mark.semantics(line=3, clause="lost")
 @pytest.mark.semantics(line=3, clause="lost")
 def test_a_commit_whose_answer_was_lost_is_not_done_twice(world: World, aws: Faults) -> None:
     aws.after("put_object", silence(), when=is_about(".entry"))
@@ -150,7 +147,6 @@ def test_a_log_that_others_keep_writing_gets_a_sentence(world: World, aws: Fault
     assert world.seen() == {}
 
 
-@pytest.mark.semantics(line=3, clause="fault")
 @pytest.mark.semantics(line=3, clause="fault")
 @pytest.mark.parametrize("seed", range(10))
 def test_any_schedule_of_batches_ticks_and_failures_comes_to_the_same(

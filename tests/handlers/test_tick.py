@@ -25,7 +25,6 @@ def states(world: World) -> list[str]:
 
 
 @pytest.mark.semantics(line=2, clause="passes")
-@pytest.mark.semantics(line=2, clause="passes")
 def test_silence_resolves_an_incident(world: World) -> None:
     detected(world, HOT, COOL)
     world.container("lambdas.tick").handler(tick_event(OVER), None)
@@ -37,7 +36,6 @@ def test_silence_resolves_an_incident(world: World) -> None:
 
 
 @pytest.mark.semantics(line=2, clause="nothing")
-@pytest.mark.semantics(line=2, clause="nothing")
 def test_nothing_due_reads_one_entry_and_writes_nothing(world: World, aws: Faults) -> None:
     detected(world, HOT, COOL)
     before = keys()
@@ -47,7 +45,6 @@ def test_nothing_due_reads_one_entry_and_writes_nothing(world: World, aws: Fault
     assert [name for name, _ in aws.requests] == ["list_objects_v2", "get_object"]
 
 
-@pytest.mark.semantics(line=2, clause="nothing")
 @pytest.mark.semantics(line=2, clause="nothing")
 def test_a_tick_that_comes_twice_changes_nothing_more(world: World) -> None:
     detected(world, HOT, COOL)
@@ -59,7 +56,6 @@ def test_a_tick_that_comes_twice_changes_nothing_more(world: World) -> None:
     assert keys() == before
 
 
-@pytest.mark.semantics(line=2, clause="idle")
 @pytest.mark.semantics(line=2, clause="idle")
 def test_a_stalled_consumer_does_not_look_like_silence(world: World) -> None:
     detected(world, HOT, COOL)
@@ -88,7 +84,6 @@ def test_a_warm_tick_goes_on_from_what_detect_has_saved_since(world: World) -> N
 
 
 @pytest.mark.semantics(line=3, clause="commit")
-@pytest.mark.semantics(line=3, clause="commit")
 def test_a_stale_warm_detect_starts_over_on_the_ticks_entry(world: World, aws: Faults) -> None:
     detect = world.container("lambdas.detect")
     detect.handler(detect_event(put(world, [HOT, COOL])), None)
@@ -103,7 +98,6 @@ def test_a_stale_warm_detect_starts_over_on_the_ticks_entry(world: World, aws: F
     assert len({row["incident_id"] for row in world.rows("incident_change")}) == 2
 
 
-@pytest.mark.semantics(line=3, clause="after")
 @pytest.mark.semantics(line=3, clause="after")
 def test_what_a_dead_detect_still_owes_is_sent_by_the_tick(world: World, aws: Faults) -> None:
     aws.before("send_message_batch", refusal("SendMessageBatch", "InternalError", 500))

@@ -109,8 +109,6 @@ def test_views_answer_with_rows(demo: Demo) -> None:
 
 @pytest.mark.semantics(line=11, clause="alert")
 @pytest.mark.semantics(line=11, clause="log")
-@pytest.mark.semantics(line=11, clause="alert")
-@pytest.mark.semantics(line=11, clause="log")
 def test_what_is_private_is_in_no_message_and_no_log(demo: Demo) -> None:
     from pipelines.heart_rate.traffic import references
 

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from lambdas.effects import clients
-from lambdas.effects.state_log import unpacked
+from lambdas.effects.state_log import StateLog, unpacked
 from lambdas.model import Pipeline
 from lambdas.tables import RESULT_TABLES
 
@@ -94,7 +94,7 @@ class Container:
     def write_base(self, state: Any) -> None:
         """Makes a state what the log has, as after an entry of the number 1."""
         clients.client = self.services  # type: ignore[assignment] # as above
-        self.module.log.write_base(SHARD, 1, state)
+        StateLog("state", NAME).write_base(SHARD, 1, state)
 
     def newest_change(self) -> dict[str, Any]:
         """What the newest entry of the log says that a batch changed."""

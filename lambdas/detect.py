@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from lambdas.commits import open_session
 from lambdas.effects import given_up
-from lambdas.effects.heritage import inherit
-from lambdas.effects.outbox import Outbox
-from lambdas.effects.recovery import Recovery
-from lambdas.effects.second_stream import SecondStream
-from lambdas.effects.session import Session
 from lambdas.effects.settings import CommitSettings
-from lambdas.effects.state_log import StateLog
-from lambdas.effects.taken_records import TakenRecords
 from lambdas.reading import Reader
-from lambdas.streaming import rekey
 from lambdas.streaming.shard import Outcome, Shard
 
 logger = Logger()
 settings = CommitSettings.of_environment()
 pipeline = settings.load_pipeline()
 reader = Reader(pipeline, settings)
-log = StateLog(settings.state_bucket, pipeline.name)
-taken = TakenRecords(settings.state_bucket, pipeline.name)
-outbox = Outbox(settings.changes_queue_url, settings.result_streams, settings.second_stream)
-second = SecondStream(settings.second_stream)
-recovery = Recovery[Shard](pipeline.name, log, reader.again, settings.stream_of)
-session = Session(
-    pipeline.name,
-    log,
-    taken,
-    outbox,
-    partial(rekey.begin, pipeline),
-    partial(inherit, settings.stream_of),
-    recovery.mend,
-)
+session = open_session(pipeline, settings, reader.again)
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
@@ -50,15 +30,9 @@ def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
         return redrive(**event["redrive"])
     batch = event["Records"]
     read = cache(partial(reader.batch, batch))  # once, although another writer may make the work begin again
-    for shard_id in shard_ids(batch):
+    for shard_id in reader.shard_ids(batch):
         session.run(shard_id, lambda shard: shard.process(read()[0]))
     return {"batchItemFailures": [{"itemIdentifier": number} for number in read()[1]]}
-
-
-def shard_ids(batch: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Whose state a batch is for: of a second stream's there is one for each key."""
-    shard_id = batch[0]["eventID"].partition(":")[0]
-    return rekey.shard_names(pipeline, shard_id) if second.is_source_of(batch) else [shard_id]
 
 
 def redrive(bucket: str, key: str) -> dict[str, Any]:
@@ -71,9 +45,11 @@ def redrive(bucket: str, key: str) -> dict[str, Any]:
 
     def work(shard_id: str, shard: Shard) -> Outcome:
         # Anew at each try: another writer may have taken some of them in.
-        return shard.redrive(records, taken.around(shard_id, records[0].sequence, records[-1].sequence))
+        return shard.redrive(
+            records, session.taken.around(shard_id, records[0].sequence, records[-1].sequence)
+        )
 
-    for shard_id in shard_ids(batch):
+    for shard_id in reader.shard_ids(batch):
         outcome = session.run(shard_id, partial(work, shard_id))
         assert outcome is not None  # work returns one
         counts.update(outcome.counts)

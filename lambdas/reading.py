@@ -26,9 +26,14 @@ class Reader:
 
     def __init__(self, pipeline: Pipeline, settings: CommitSettings) -> None:
         self.decoder = Decoder(pipeline)
-        self._pipeline = pipeline.name
+        self._pipeline = pipeline
         self._references = References(pipeline, settings.reference_tables)
         self._second = SecondStream(settings.second_stream)
+
+    def shard_ids(self, batch: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Whose state a batch is for: of a second stream's there is one for each key."""
+        shard_id = batch[0]["eventID"].partition(":")[0]
+        return rekey.shard_names(self._pipeline, shard_id) if self._second.is_source_of(batch) else [shard_id]
 
     def batch(self, batch: Sequence[Mapping[str, Any]]) -> tuple[list[Record], list[str]]:
         """The batch's records, enriched, up to one on which a format fails instead of refusing it; and that
@@ -41,9 +46,8 @@ class Reader:
             records = self.records(batch)
         except Exception:  # reading them one by one tells which it is
             records, failed = self._until_failure(batch)
-        metrics.count(
-            self._pipeline, self._references.enrich(row for record in records for row in record.rows)
-        )
+        counts = self._references.enrich(row for record in records for row in record.rows)
+        metrics.count(self._pipeline.name, counts)
         return records, failed
 
     def again(self, shard_id: str, page: Sequence[Mapping[str, Any]]) -> list[Record]:

@@ -12,6 +12,7 @@ import orjson
 
 from lambdas.effects import clients
 from lambdas.effects.sending import Item, batches, deliver, shortened
+from lambdas.lineage import Lineage
 
 KIND = "rekeyed"  # of the items that are sent here
 MOST_RECORD_BYTES = 1_000_000  # Kinesis takes 2^20 with the partition key
@@ -44,22 +45,13 @@ class SecondStream:
         if self._name:  # else nobody is there to read what was owed before detectors ceased to be re-keyed
             self._put(put for item in items for put in puts(item.body))
 
-    def shard_ids(self) -> list[str]:
-        """Its shards, closed ones whose records are still kept among them."""
-        return [shard["ShardId"] for shard in self._shards()]
-
-    def mark(self, mark: Mapping[str, Any]) -> None:
-        """Puts a mark into each open shard, behind all that has been sent."""
+    def mark(self, mark: Mapping[str, Any], lineage: Lineage) -> None:
+        """Puts a mark into each of its shards that is open, behind all that has been sent."""
         self._put(
-            Put(encoded(mark), "mark", shard["HashKeyRange"]["StartingHashKey"])
-            for shard in self._shards()
-            if "EndingSequenceNumber" not in shard["SequenceNumberRange"]
+            Put(encoded(mark), "mark", str(lineage.span(shard_id).first))
+            for shard_id in lineage.shard_ids
+            if not lineage.is_closed(shard_id)
         )
-
-    def _shards(self) -> Iterator[Mapping[str, Any]]:
-        pages = clients.client("kinesis").get_paginator("list_shards").paginate(StreamName=self._name)
-        for page in pages:
-            yield from page["Shards"]
 
     def _put(self, records: Iterable[Put]) -> None:
         for batch in batches(records, weight, most=MOST_RECORDS, most_bytes=MOST_BYTES):

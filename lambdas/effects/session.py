@@ -103,7 +103,7 @@ class Session(Generic[S]):
     ) -> None:
         self._pipeline = pipeline
         self._log = log
-        self._taken = taken
+        self.taken = taken
         self._outbox = outbox
         self._begin = begin
         self._inherit = inherit
@@ -201,7 +201,7 @@ class Session(Generic[S]):
             self._outbox.send(outcome.outbox)
             self._log.mark_sent(shard_id, warm.number, outcome.change)
         if warm.is_base_due:
-            self._taken.keep(shard_id, warm.number, warm.shard.taken.hand_over())
+            self.taken.keep(shard_id, warm.number, warm.shard.taken.hand_over())
             size = self._log.write_base(shard_id, warm.number, warm.shard.snapshot())
             self._forget(shard_id, warm)
             warm.bases.append(Base(warm.number, time.time(), size))

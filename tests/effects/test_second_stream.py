@@ -8,6 +8,7 @@ import pytest
 from lambdas.effects.outbox import Outbox
 from lambdas.effects.second_stream import KIND, SecondStream, decoded, encoded
 from lambdas.effects.sending import Owed, Undelivered
+from lambdas.effects.stream import Stream
 from tests.effects.support import Faults, real, refusal
 
 STREAM = "rekeyed-stream"
@@ -124,12 +125,12 @@ def test_a_throttled_call_is_tried_again_and_then_given_up(
 
 def test_a_mark_reaches_each_open_shard(second: SecondStream, aws: Faults) -> None:
     (low, high) = real("kinesis").list_shards(StreamName=STREAM)["Shards"]
-    second.mark({"at": 60.0, "reaches": {}})
+    second.mark({"at": 60.0, "reaches": {}}, Stream(STREAM).lineage())
     assert held() == {shard["ShardId"]: [("mark", {"at": 60.0, "reaches": {}})] for shard in (low, high)}
     start = high["HashKeyRange"]["StartingHashKey"]
     middle = str(int(start) + 2**100)
     real("kinesis").split_shard(StreamName=STREAM, ShardToSplit=high["ShardId"], NewStartingHashKey=middle)
-    second.mark({"at": 120.0, "reaches": {}})
+    second.mark({"at": 120.0, "reaches": {}}, Stream(STREAM).lineage())
     # Moto itself would put what is for a child into its parent.
     asked = [record["ExplicitHashKey"] for record in aws.requested("put_records")[-1]["Records"]]
     assert sorted(asked) == sorted(["0", start, middle])

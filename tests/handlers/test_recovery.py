@@ -98,7 +98,7 @@ class Story:
         assert loaded.unsent == []
         assert plain(shard) == plain(self.alone)
         sequences = [int(each) for each in self._arrivals]
-        handed_over = self.detect.taken.around(SHARD, min(sequences), max(sequences))
+        handed_over = self.detect.session.taken.around(SHARD, min(sequences), max(sequences))
         known = Within([*handed_over, *shard.taken.ranges()])
         assert [each for each in sequences if each not in known] == []
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,25 +228,13 @@ REFUSALS = [
         lambda: pipeline(latency=minutes(6)),
         "pipeline: latency is outside 0 to 300 s, the longest that a batch may wait; say one between them.",
     ),
-    Refusal(
-        lambda: pipeline(tick=seconds(7)),
-        "pipeline: tick is 7 s, and a minute has to be a whole number of them; say one of 5, 6, 10, 12, "
-        "15, 20, 30, 60 s.",
-    ),
-    Refusal(
-        lambda: pipeline(tick=seconds(2)),
-        "pipeline: tick is 2 s, and a minute has to be a whole number of them; say one of 5, 6, 10, 12, "
-        "15, 20, 30, 60 s.",
-    ),
-    Refusal(
-        lambda: pipeline(tick=seconds(7.5)),
-        "pipeline: tick is 7.5 s, and a minute has to be a whole number of them; say one of 5, 6, 10, 12, "
-        "15, 20, 30, 60 s.",
-    ),
-    Refusal(
-        lambda: pipeline(tick=minutes(5)),
-        "pipeline: tick is 300 s, and a minute has to be a whole number of them; say one of 5, 6, 10, 12, "
-        "15, 20, 30, 60 s.",
+    *(
+        Refusal(
+            partial(pipeline, tick=seconds(given)),
+            f"pipeline: tick is {given:g} s, and a minute has to be a whole number of them; say one of 5, 6, "
+            "10, 12, 15, 20, 30, 60 s.",
+        )
+        for given in (2, 7, 7.5, 300)
     ),
     Refusal(
         lambda: pipeline(detectors=[*threshold().detectors, *threshold().detectors]),

@@ -185,6 +185,17 @@ def delivered(stream: str) -> list[dict[str, Any]]:
     return [json.loads(line) for _, written in objects(f"{stream}/") for line in written.splitlines()]
 
 
+def make_table(name: str, key: str, kind: str = "S") -> str:
+    """A table whose items are known by one key, of texts unless `kind` says otherwise."""
+    real("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return name
+
+
 def fifo_queue() -> str:
     made = real("sqs").create_queue(QueueName="changes.fifo", Attributes={"FifoQueue": "true"})
     return str(made["QueueUrl"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lambdas.effects.incidents import Incidents
 from lambdas.incidents import ESCALATED, OPENED, RESOLVED, IncidentChange
 from lambdas.model import CRITICAL, HIGH, Contribution
-from tests.effects.support import Faults, real, refusal, silence
+from tests.effects.support import Faults, make_table, real, refusal, silence
 
 TABLE = "incidents"
 OPEN = IncidentChange(
@@ -46,13 +46,7 @@ def incidents(aws: Faults) -> Incidents:
 
 
 def with_table() -> Incidents:
-    real("dynamodb").create_table(
-        TableName=TABLE,
-        KeySchema=[{"AttributeName": "incident_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "incident_id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return Incidents(TABLE)
+    return Incidents(make_table(TABLE, "incident_id"))
 
 
 def item(incident_id: str = OPEN.incident_id) -> dict[str, Any]:

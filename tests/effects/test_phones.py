@@ -7,16 +7,11 @@ import pytest
 from lambdas.columns import Value
 from lambdas.effects.phones import Phones
 from lambdas.effects.settings import SettingsError
-from tests.effects.support import Faults, real
+from tests.effects.support import Faults, make_table, real
 
 
 def phones(key_type: str, *items: dict[str, Any]) -> Phones:
-    real("dynamodb").create_table(
-        TableName="people",
-        KeySchema=[{"AttributeName": "device_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "device_id", "AttributeType": key_type}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    make_table("people", "device_id", key_type)
     for item in items:
         real("dynamodb").put_item(TableName="people", Item=item)
     return Phones({"registrations": "people"})

@@ -11,7 +11,7 @@ from lambdas.effects.references import References, Unread
 from lambdas.effects.settings import SettingsError
 from lambdas.formats.json_objects import Json as JsonFormat
 from lambdas.model import HIGH, Event, Pipeline, Reference, Row, seconds
-from tests.effects.support import Faults, real
+from tests.effects.support import Faults, make_table, real
 
 
 class Guests(Reference, key="customer_id"):
@@ -54,12 +54,7 @@ TABLES = {"guests": "guests-table", "devices": "devices-table"}
 @pytest.fixture
 def tables(aws: Faults) -> Faults:
     for name, key, kind in (("guests", "customer_id", "S"), ("devices", "device_id", "N")):
-        real("dynamodb").create_table(
-            TableName=TABLES[name],
-            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        make_table(TABLES[name], key, kind)
     return aws
 
 

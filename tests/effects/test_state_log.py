@@ -19,7 +19,11 @@ def log(aws: Faults) -> StateLog:  # noqa: ARG001 - the account that the log is 
 
 
 def outcome(change: str, *items: str) -> Outcome:
-    plain = {"change": change, "sequence": "49590338271490256608559692538361571095921575989136588898"}
+    plain = {
+        "change": change,
+        "sequence": "49590338271490256608559692538361571095921575989136588898",
+        "before": {"sequence": "6"},
+    }
     return Outcome(plain, [Item("finding", item, {"finding_id": item}) for item in items], {})
 
 
@@ -235,6 +239,22 @@ def test_a_missing_entry_gets_a_sentence(log: StateLog) -> None:
     assert str(refused.value) == (
         f"s3://{BUCKET}/{entry_key(2)} is missing, and no base that can be read covers it."
     )
+
+
+def test_what_follows_a_gap_is_found_among_what_is_listed_however_far_the_log_has_come(
+    log: StateLog, aws: Faults
+) -> None:
+    # given a log that has forgotten its beginning and lost the base that covered it
+    for number in range(500_000, 500_003):
+        log.commit(SHARD, number, outcome(str(number)))
+    found = log.salvage(SHARD)
+    assert not list(found.changes())
+    # when
+    aws.requests.clear()
+    resumed = found.resumes()
+    # then
+    assert resumed == (500_000, {"sequence": "6"})
+    assert len(aws.requested("get_object")) == 1
 
 
 def test_an_object_of_another_version_is_not_read(log: StateLog) -> None:

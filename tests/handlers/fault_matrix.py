@@ -21,7 +21,18 @@ from lambdas.effects.state_log import unpacked
 from lambdas.model import Detector
 from pipelines.casino.pipeline import Play
 from pipelines.casino.pipeline import pipeline as casino
-from tests.effects.support import BUCKET, Faults, account, body, keys, objects, real, refusal, silence
+from tests.effects.support import (
+    BUCKET,
+    Faults,
+    account,
+    body,
+    keys,
+    make_table,
+    objects,
+    real,
+    refusal,
+    silence,
+)
 from tests.handlers.support import (
     NOON,
     ROW_IDS,
@@ -348,15 +359,10 @@ def deployed(patch: pytest.MonkeyPatch, effect: Effect) -> World:
     ]
     patch.setattr("pipelines.casino.pipeline.pipeline", replace(casino, detectors=tuple(detectors)))
     real("kinesis").create_stream(StreamName=SECOND, ShardCount=1)
-    real("dynamodb").create_table(
-        TableName="guests-table",
-        KeySchema=[{"AttributeName": "customer_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "customer_id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    guests = make_table("guests-table", "customer_id")
     rich = {"customer_id": {"S": "rich"}, "spent": {"N": "90000"}, "tier": {"S": "gold"}}
-    real("dynamodb").put_item(TableName="guests-table", Item=rich)
-    tables = json.dumps(dict.fromkeys(casino.references, "guests-table"))
+    real("dynamodb").put_item(TableName=guests, Item=rich)
+    tables = json.dumps(dict.fromkeys(casino.references, guests))
     return deploy(patch, "casino", FRESHET_SECOND_STREAM=SECOND, FRESHET_REFERENCE_TABLES=tables)
 
 

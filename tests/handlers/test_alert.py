@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from lambdas.incidents import ESCALATED, RESOLVED, IncidentChange
 from lambdas.model import CRITICAL
 from tests.alerting.support import PRIVATE, fast_heart, hot_sensor
-from tests.effects.support import Faults, delivered, delivery_stream, real, refusal, silence
+from tests.effects.support import Faults, delivered, delivery_stream, make_table, real, refusal, silence
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:alerts"
 MOBILE = "+4917098765432"
@@ -32,7 +32,7 @@ def start(aws: Faults, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Handler
         if not real("sns").list_topics()["Topics"]:
             real("sns").create_topic(Name="alerts")
             delivery_stream("alerts")
-            make_table("incidents", "incident_id", "S")
+            make_table("incidents", "incident_id")
             make_table("people", "device_id", "N")
         environment = {
             "FRESHET_PIPELINE": pipeline,
@@ -51,15 +51,6 @@ def start(aws: Faults, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Handler
         return lambda *messages: module.handler({"Records": list(messages)}, None)
 
     return started
-
-
-def make_table(name: str, key: str, type: str) -> None:
-    real("dynamodb").create_table(
-        TableName=name,
-        KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": type}],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 def register(device: int, mobile: str) -> None:

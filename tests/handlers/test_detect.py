@@ -8,7 +8,7 @@ from lambdas.effects import session
 from lambdas.formats.decode import Decoder, Unreadable
 from lambdas.model import Row
 from pipelines.temperature.pipeline import pipeline
-from tests.effects.support import Faults, keys, real
+from tests.effects.support import Faults, keys, make_table, real
 from tests.formats.aggregates import aggregate
 from tests.handlers.support import (
     NOON,
@@ -216,12 +216,7 @@ def test_a_redeploy_with_another_limit_goes_on_with_open_incidents(
 
 
 def heart_rates(monkeypatch: pytest.MonkeyPatch) -> World:
-    real("dynamodb").create_table(
-        TableName="registrations-table",
-        KeySchema=[{"AttributeName": "device_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "device_id", "AttributeType": "N"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    registrations = make_table("registrations-table", "device_id", "N")
     registration = {
         "device_id": {"N": "7"},
         "customer_id": {"S": "customer-42"},
@@ -230,8 +225,8 @@ def heart_rates(monkeypatch: pytest.MonkeyPatch) -> World:
         "email": {"S": "adelheid@geheim.example"},
         "mobile": {"S": "+491701234567"},
     }
-    real("dynamodb").put_item(TableName="registrations-table", Item=registration)
-    tables = json.dumps({"registrations": "registrations-table"})
+    real("dynamodb").put_item(TableName=registrations, Item=registration)
+    tables = json.dumps({"registrations": registrations})
     return deploy(monkeypatch, "heart_rate", FRESHET_REFERENCE_TABLES=tables)
 
 

@@ -18,7 +18,7 @@ from lambdas.columns import Integer
 from lambdas.formats.decode import lake_row
 from lambdas.model import Pipeline, Row
 from pipelines import discovery
-from tests.effects.support import Faults, real
+from tests.effects.support import Faults, make_table, real
 from tests.formats.aggregates import aggregate
 from tests.handlers.mutation import mutated
 from tests.handlers.support import FIRST_SEQUENCE, NOON, Sent, World, deploy, detect_event, transform_event
@@ -45,20 +45,12 @@ ARRIVES = (
 
 def deployed(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline) -> World:
     """The pipeline's functions, and the tables of its references with nobody in them."""
-    tables = {}
-    for name, reference in pipeline.references.items():
-        tables[name] = f"{name}-table"
-        real("dynamodb").create_table(
-            TableName=tables[name],
-            KeySchema=[{"AttributeName": reference.key.name, "KeyType": "HASH"}],
-            AttributeDefinitions=[
-                {
-                    "AttributeName": reference.key.name,
-                    "AttributeType": "N" if isinstance(reference.key, Integer) else "S",
-                }
-            ],
-            BillingMode="PAY_PER_REQUEST",
+    tables = {
+        name: make_table(
+            f"{name}-table", reference.key.name, "N" if isinstance(reference.key, Integer) else "S"
         )
+        for name, reference in pipeline.references.items()
+    }
     real("kinesis").create_stream(StreamName=f"{pipeline.name}-stream", ShardCount=1)
     return deploy(monkeypatch, pipeline.name, FRESHET_REFERENCE_TABLES=json.dumps(tables))
 

@@ -12,7 +12,7 @@ from lambdas.columns import lake_time
 from lambdas.effects.second_stream import decoded
 from lambdas.lineage import place
 from pipelines.casino.pipeline import pipeline as casino
-from tests.effects.support import BUCKET, Faults, keys, real, refusal
+from tests.effects.support import BUCKET, Faults, keys, make_table, real, refusal
 from tests.handlers.support import NOON, Sent, World, deploy, detect_event, tick_event
 from tests.streaming.rekeying import on_four_shards
 
@@ -75,6 +75,17 @@ class Casino:
             if event is not None:
                 assert self.detect.handler(event, None) == {"batchItemFailures": []}
 
+    def split(self) -> tuple[str, str]:
+        """Splits the second stream's shard that has the table's records, when they have been read; the child
+        that goes on with them, and the other.
+        """
+        (shard_id,) = [shard for shard in (LOW, HIGH) if self.records(SECOND, shard)]
+        self.read(SECOND)
+        middle = (0 if shard_id == LOW else 2**127) + 2**126
+        real("kinesis").split_shard(StreamName=SECOND, ShardToSplit=shard_id, NewStartingHashKey=str(middle))
+        below, above = "shardId-000000000002", "shardId-000000000003"
+        return (below, above) if place("table-1") < middle else (above, below)
+
     def found(self) -> list[tuple[str, str]]:
         return [(row["key"], row["found_at"][11:19]) for row in self.world.rows("finding")]
 
@@ -93,13 +104,7 @@ def played(aws: Faults, monkeypatch: pytest.MonkeyPatch) -> Casino:  # noqa: ARG
     monkeypatch.setattr("pipelines.casino.pipeline.pipeline", replace(tables, detectors=only))
     for stream in (FIRST, SECOND):
         real("kinesis").create_stream(StreamName=stream, ShardCount=2)
-    real("dynamodb").create_table(
-        TableName="guests-table",
-        KeySchema=[{"AttributeName": "customer_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "customer_id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    guests = json.dumps({"guests": "guests-table"})
+    guests = json.dumps({"guests": make_table("guests-table", "customer_id")})
     return Casino(
         deploy(monkeypatch, "casino", FRESHET_SECOND_STREAM=SECOND, FRESHET_REFERENCE_TABLES=guests)
     )
@@ -206,16 +211,10 @@ def test_a_child_in_the_second_stream_that_nothing_comes_to_gets_a_mark(played: 
     # given a parent whose keys one child has claimed, for both
     played.bet(0, 0, 1_500)
     played.read(FIRST)
-    (shard_id,) = [shard for shard in (LOW, HIGH) if played.records(SECOND, shard)]
-    played.read(SECOND)
-    start = 0 if shard_id == LOW else 2**127
-    real("kinesis").split_shard(
-        StreamName=SECOND, ShardToSplit=shard_id, NewStartingHashKey=str(start + 2**126)
-    )
+    _, other = played.split()
     somebodys = detect_event([Sent(NOON + 1, b"no record of ours", 1)])
     for record in somebodys["Records"]:
-        child = "shardId-000000000003" if place("table-1") < start + 2**126 else "shardId-000000000002"
-        record["eventID"] = f"{child}:1"
+        record["eventID"] = f"{other}:1"
         record["eventSourceARN"] = f"arn:aws:kinesis:eu-central-1:123456789012:stream/{SECOND}"
     played.detect.handler(somebodys, None)
     # when
@@ -230,21 +229,10 @@ def test_a_child_in_the_second_stream_goes_on_with_its_parents_keys(played: Casi
     # given a window that is open when the table's shard is split
     played.bet(0, 0, 1_500)
     played.read(FIRST)
-    (shard_id,) = [shard for shard in (LOW, HIGH) if played.records(SECOND, shard)]
-    played.read(SECOND)
-    start = 0 if shard_id == LOW else 2**127
-    real("kinesis").split_shard(
-        StreamName=SECOND, ShardToSplit=shard_id, NewStartingHashKey=str(start + 2**126)
-    )
+    child, _ = played.split()
     # when
     played.bet(1, 1, 1_500)
     played.read(FIRST)
-    children = [
-        shard["ShardId"]
-        for shard in real("kinesis").list_shards(StreamName=SECOND)["Shards"]
-        if shard.get("ParentShardId") == shard_id
-    ]
-    child = children[place("table-1") >= start + 2**126]
     played.tick.handler(tick_event(NOON + 60), None)
     played.read(SECOND, child)
     # then

@@ -393,3 +393,21 @@ def test_the_children_of_a_shard_of_the_second_stream_go_on_where_it_ended() -> 
     # then
     assert any(item.kind == "finding" for item in sent)
     assert content(sent) == content(expected)
+
+
+def test_what_is_redriven_into_a_shard_whose_keys_have_gone_to_its_children_moves_nothing() -> None:
+    # given a shard that gave up its last batch before its children took over what was open
+    bodies = handed_on(played(*((float(at), "guest-1", 600.0) for at in range(40))), cuts=[20])
+    ended = {"at": 4_000.0, "reaches": {name(0): 3_000.0}}
+    records = [rekey.read_record(at, 0.0, body) for at, body in enumerate([*bodies, ended], start=1)]
+    parent = second_shard()
+    parent.process(records[:1])
+    parent.seal()
+    left = parent.snapshot()
+    # when
+    outcome = parent.redrive(records[1:], [])
+    # then
+    assert {item.kind for item in outcome.outbox} == {"late_event"}
+    assert outcome.counts["late"] == 20
+    for what in ("keys", "buffer", "watermark", "ahead"):
+        assert parent.snapshot()[what] == left[what]

@@ -13,6 +13,7 @@ import hashlib
 import re
 import secrets
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -137,6 +138,7 @@ class Salvage:
 
     def __init__(self, read: Callable[[int, str], Mapping[str, Any]], found: Survey) -> None:
         self._read = read
+        self._listed = sorted(found.entries)
         self.newest, self.written_at = found.newest, found.written_at
         self.base, self.last = found.base, found.base_number
         # Else it has forgotten its beginning and lost what covered that.
@@ -158,7 +160,7 @@ class Salvage:
         """The number after the gap, and the clock of the state at its end: as the first entry that can be
         read follows it, else as the newest one's mark has it. None where neither can be read.
         """
-        for number in range(self.last + 2, self.newest + 1):
+        for number in self._listed[bisect_left(self._listed, self.last + 2) :]:
             with suppress(CorruptLog, KeyError):  # an entry of an older version does not say what it follows
                 return number, self._read(number, "entry")["change"]["before"]
         with suppress(CorruptLog):

@@ -349,7 +349,8 @@ class SecondShard(Shard):
         for row in fresh:
             source.arrived = max(source.arrived, row.arrival)
             self._arrived = max(source.arrived, self._arrived or source.arrived)
-            self._ahead[int(row.time // 60)] += 1
+            if not self.is_sealed:
+                self._ahead[int(row.time // 60)] += 1
             self._take(row)
         while self._ahead.total() > MOST_AHEAD:
             self._go_to(60.0 * (min(self._ahead) + 1))
@@ -367,6 +368,8 @@ class SecondShard(Shard):
 
     def _go_on(self) -> None:
         """Moves to the least that those have come to who are waited for."""
+        if self.is_sealed:  # its time goes on in its children
+            return
         known = [source.reach for source in self._sources.values() if source.reach is not None]
         if not known:
             return

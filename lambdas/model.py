@@ -332,9 +332,9 @@ class Kinesis(Source):
     fan_out: bool = False
 
     def __post_init__(self) -> None:
-        if self.provisioned is not None and self.provisioned < 1:
+        if self.provisioned is not None and (not isinstance(self.provisioned, int) or self.provisioned < 1):
             raise DeclarationError(
-                f"Kinesis: {self.provisioned} shards cannot carry events; say 1 or more, or None for on "
+                f"Kinesis: {self.provisioned!r} shards cannot carry events; say 1 or more, or None for on "
                 "demand."
             )
         if not timedelta(days=1) <= self.retention <= timedelta(days=365):
@@ -509,10 +509,8 @@ class Pipeline:
                         f"its format {type(format).__name__} reads {column.label!r}, which is no column of "
                         f"{self.event.__name__}; list the event's own columns."
                     )
-        for span in ("lateness", "ahead", "remember", "skew"):
-            if getattr(self, span) < timedelta(0):
-                yield f"{span} is below zero; say 0 or more."
-        if not timedelta(0) <= self.latency <= timedelta(seconds=300):
+        yield from span_problems(self, "lateness", "ahead", "remember", "skew", "latency", "tick")
+        if self.latency > timedelta(seconds=300):
             yield "latency is outside 0 to 300 s, the longest that a batch may wait; say one between them."
         if self.tick.total_seconds() not in TICKS:
             yield (
@@ -625,6 +623,16 @@ def private_within(column: Column, columns: Iterable[Column]) -> Column | None:
         ),
         None,
     )
+
+
+def span_problems(declared: object, *names: str) -> Iterator[str]:
+    """What is wrong with spans of time that were declared under these names."""
+    for name in names:
+        span = getattr(declared, name)
+        if not isinstance(span, timedelta):
+            yield f"{name} is {span!r}, no span of time; say one, as {name}=seconds(10)."
+        elif span < timedelta(0):
+            yield f"{name} is below zero; say 0 or more."
 
 
 def key_columns(event: type[Event], detector: Detector) -> tuple[Column, ...]:

@@ -182,6 +182,10 @@ REFUSALS = [
     ),
     # Sources and formats.
     Refusal(
+        lambda: Kinesis(provisioned="4"),  # type: ignore[arg-type] # what mypy would refuse before
+        "Kinesis: '4' shards cannot carry events; say 1 or more, or None for on demand.",
+    ),
+    Refusal(
         lambda: Kinesis(provisioned=0),
         "Kinesis: 0 shards cannot carry events; say 1 or more, or None for on demand.",
     ),
@@ -219,6 +223,29 @@ REFUSALS = [
         lambda: pipeline(formats=[Csv([Play.won, Staff.staff_id])]),
         "pipeline: its format Csv reads 'staff.staff_id', which is no column of Play; list the event's own "
         "columns.",
+    ),
+    *(
+        Refusal(
+            partial(pipeline, **{name: 5}),
+            f"pipeline: {name} is 5, no span of time; say one, as {name}=seconds(10).",
+        )
+        for name in ("lateness", "latency", "skew", "tick")
+    ),
+    Refusal(
+        lambda: threshold(quiet=1_800),
+        "pipeline: big_win: quiet is 1800, no span of time; say one, as quiet=seconds(10).",
+    ),
+    Refusal(
+        lambda: threshold(lasting=60),
+        "pipeline: big_win: lasting is 60, no span of time; say one, as lasting=seconds(10).",
+    ),
+    Refusal(
+        lambda: window(every=60),
+        "pipeline: payout: every is 60, no span of time; say one, as every=seconds(10).",
+    ),
+    Refusal(
+        lambda: sequence(within=600),
+        "pipeline: streak: within is 600, no span of time; say one, as within=seconds(10).",
     ),
     Refusal(
         lambda: pipeline(lateness=seconds(-1)),
@@ -401,7 +428,7 @@ REFUSALS = [
     ),
     Refusal(
         lambda: window(every=seconds(-10)),
-        "pipeline: payout: a window's length is below zero; say every=seconds(60).",
+        "pipeline: payout: every is below zero; say 0 or more.",
     ),
     Refusal(
         lambda: window(gap=seconds(10)),
@@ -458,7 +485,7 @@ REFUSALS = [
     ),
     Refusal(
         lambda: sequence(within=seconds(0)),
-        "pipeline: streak: within is zero or less, so no two events could match; say how long the steps may"
+        "pipeline: streak: within is zero, so no two events could match; say how long the steps may"
         " take together.",
     ),
     Refusal(

@@ -21,7 +21,7 @@ from lambdas.columns import (
     Values,
     number,
 )
-from lambdas.model import Bands, Row, Said, Severity, limit_leaf, number_fields
+from lambdas.model import Bands, Row, Said, Severity, limit_leaf, number_fields, span_problems
 
 State = TypeVar("State")
 MESSAGE = ("do_first", "runbook", "audience", "sms", "show", "symptom", "severity", "keep", "metric")
@@ -124,9 +124,7 @@ class Detector(Generic[State]):
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the declaration, a sentence each."""
-        for name in ("settle", "quiet"):
-            if getattr(self, name) < timedelta(0):
-                yield f"{name} is below zero; say 0 or more."
+        yield from span_problems(self, "settle", "quiet")
         if self.quiet == timedelta(0):
             yield "quiet is zero, so no incident would outlive its first finding; say minutes(30)."
         if self.max_keys < 1:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lambdas.columns import AllOf, Predicate, Test
 from lambdas.detectors.detector import Detector, seconds_of, span_words
-from lambdas.model import Finding, Row, limit_leaf, literal_problems
+from lambdas.model import Finding, Row, limit_leaf, literal_problems, span_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +73,9 @@ class Sequence(Detector[list[Attempt]]):
         yield from super().problems()
         if not self.steps:
             yield "it has no step; say steps=[Step(when=…)]."
-        if self.within <= timedelta(0):
-            yield (
-                "within is zero or less, so no two events could match; say how long the steps may take "
-                "together."
-            )
+        yield from span_problems(self, "within")
+        if not self.within:
+            yield "within is zero, so no two events could match; say how long the steps may take together."
         if self.attempts < 1:
             yield "attempts is below 1; say how many matches may be under way for a key."
         if self.where is not None:

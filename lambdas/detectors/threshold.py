@@ -10,7 +10,7 @@ from typing import Any
 
 from lambdas.columns import Predicate, Test, number
 from lambdas.detectors.detector import Detector, reason, score_of, seconds_of, span_words
-from lambdas.model import Clear, Contribution, Finding, Row, literal_problems
+from lambdas.model import Clear, Contribution, Finding, Row, literal_problems, span_problems
 
 
 @dataclass(slots=True)
@@ -57,8 +57,7 @@ class Threshold(Detector[Run]):
             yield from literal_problems(self.clear, aggregates=False)
         if self.times < 1:
             yield "times is below 1; say how many events in a row it takes."
-        if self.lasting < timedelta(0):
-            yield "lasting is below zero; say 0 or more."
+        yield from span_problems(self, "lasting")
 
     @cached_property
     def _test(self) -> Test:

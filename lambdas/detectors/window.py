@@ -20,7 +20,16 @@ from lambdas.detectors.detector import (
     seconds_of,
     span_words,
 )
-from lambdas.model import Clear, Contribution, Finding, Row, Said, WindowResult, literal_problems
+from lambdas.model import (
+    Clear,
+    Contribution,
+    Finding,
+    Row,
+    Said,
+    WindowResult,
+    literal_problems,
+    span_problems,
+)
 
 # An aggregate takes this column of an event, or whether it meets this condition.
 Feed = tuple[str, Test | None, Running]
@@ -108,8 +117,7 @@ class Window(Detector[Panes]):
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
-        if min(self.every, self.span, self.gap) < timedelta(0):
-            yield "a window's length is below zero; say every=seconds(60)."
+        yield from span_problems(self, "every", "span", "gap")
         if self.gap and (self.every or self.span):
             yield "it has a gap and a length; a session has gap=, any other window every= and perhaps span=."
         if not self.gap and not self.every:

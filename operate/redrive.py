@@ -237,13 +237,17 @@ def summary(counts: Mapping[str, int]) -> str:
 
     >>> summary({"redriven": 3, "events": 3, "late": 1})
     '3 taken: 2 events detected, 1 too late'
+    >>> summary({"redriven": 1, "rekeyed": 40, "late": 1})
+    '1 taken: 39 events detected, 1 too late'
     >>> summary({"replayed": 2})
     '2 were taken before'
     """
     parts = []
     if taken := counts.get("redriven", 0):
         late = counts.get("late", 0)
-        words = [f"{counted(counts.get('events', 0) - late, 'event')} detected"]
+        # Those of the second stream are counted by another name, since the first one had them, too.
+        events = counts.get("events", 0) + counts.get("rekeyed", 0)
+        words = [f"{counted(events - late, 'event')} detected"]
         others = {
             "too late": late,
             "repeated": counts.get("duplicates"),

@@ -89,10 +89,12 @@ class Recovery(Generic[S]):
     def _cover(self, shard_id: str, shard: S, found: Salvage, number: int, before: Mapping[str, Any]) -> None:
         """Writes the state that the entry of this number follows as a base."""
         until, lost = int(before["sequence"]), ""
+        # Of one entry it is known with which record it began: what is before that had been given up.
+        first = int(before.get("first", -1)) if number == found.last + 2 else -1
         if until > shard.sequence:
             again = self._again(shard_id, shard, found)
             for page in again.until(lambda record: int(record["SequenceNumber"]) <= until):
-                shard.process(self._read(shard_id, page))
+                shard.process([record for record in self._read(shard_id, page) if record.sequence >= first])
             lost = again.lost
             if not lost and shard.sequence < until:
                 lost = "the stream does not have all of it any more"

@@ -33,7 +33,7 @@ COUNT_DOWN_FROM = 10**12
 KEYS_A_PAGE = 200  # a base, 64 entries and their marks fit with room to spare
 MOST_DELETED = 1_000  # of one call
 TIMES = ("newest", "arrived", "watermark")  # of a change: where the shard's time stands
-CLOCK = ("sequence", *TIMES)  # and how far it has read
+CLOCK = ("sequence", "first", *TIMES)  # and how far it has read, from where in the last batch
 FORBIDDEN, NOT_FOUND, BUSY, EXISTS = 403, 404, 409, 412
 
 logger = Logger(child=True)
@@ -216,7 +216,7 @@ class StateLog:
                 if newest != found.base_number:  # which is written when nothing is owed
                     raise
         unsent = [] if last is None else [Owed(*each) for each in last["outbox"]]
-        clock = {name: last["change"].get(name) for name in CLOCK} if last and unsent else {}
+        clock = last["change"] if last and unsent else {}
 
         def changes() -> Iterator[Any]:
             for number in reversed(after):
@@ -293,7 +293,7 @@ class StateLog:
         """Notes that all that an entry owes was sent, and once more where it had come to: `clock` may be its
         whole change.
         """
-        kept = {name: clock[name] for name in CLOCK}
+        kept = {name: clock[name] for name in CLOCK if name in clock}
         self._put(shard_id, number, "sent", packed({"n": number, "clock": kept}))
 
     def write_base(self, shard_id: str, number: int, state: Any) -> int:

@@ -66,6 +66,7 @@ class Shard:
 
     def __init__(self, pipeline: Pipeline, shard_id: str) -> None:
         self.sequence = -1
+        self._first = -1  # of the last batch: between it and what came before may lie what was given up
         self.watermark: float | None = None
         self.began_anew: list[str] = []
         self.is_heir = False  # what it has inherited is not saved yet
@@ -117,6 +118,7 @@ class Shard:
         if self.sequence > before:
             first = next(record.sequence for record in records if record.sequence > before)
             self.taken.add(first, self.sequence)
+            self._first = first
         self._resolve_orphans()
         return self._outcome(is_empty=self.sequence == before and not self._outbox)
 
@@ -125,7 +127,7 @@ class Shard:
         `taken_before`, or were taken in since, are skipped.
         """
         known = Within([*taken_before, *self.taken.ranges()])
-        is_empty = True
+        is_empty, before = True, self.sequence
         for is_known, group in groupby(records, key=lambda record: record.sequence in known):
             run = list(group)
             self._counts["replayed" if is_known else "redriven"] += len(run)
@@ -136,6 +138,8 @@ class Shard:
                 self._take_in(record)
             self.sequence = max(self.sequence, run[-1].sequence)
             self.taken.add(run[0].sequence, run[-1].sequence)
+            if self._first <= before < run[0].sequence:
+                self._first = run[0].sequence
         self._resolve_orphans()
         return self._outcome(is_empty=is_empty and not self._outbox)
 
@@ -212,7 +216,9 @@ class Shard:
         return None if key is None else bounded(str(key))
 
     def advance_to(self, clock: Mapping[str, Any]) -> Outcome:
-        """Time goes on to where it stood after a tick of which nothing else is left."""
+        """Goes on to where the state stood after a tick, or records, of which nothing else is left."""
+        self.sequence = max(self.sequence, int(clock["sequence"]))
+        self._first = int(clock.get("first", self._first))
         if clock["watermark"] is not None:
             self._move_to(clock["watermark"])
         self._newest, self._arrived = clock["newest"], clock["arrived"]
@@ -343,7 +349,9 @@ class Shard:
 
     def _clock(self) -> dict[str, Any]:
         return {
-            "sequence": str(self.sequence),  # of Kinesis it has 184 bits, more than JSON readers keep
+            # Of Kinesis a number has 184 bits, more than JSON readers keep.
+            "sequence": str(self.sequence),
+            "first": str(self._first),
             "newest": self._newest,
             "arrived": self._arrived,
             "watermark": self.watermark,
@@ -368,6 +376,7 @@ class Shard:
         prints: dict[str, str] = {}
         for saved in chain([] if base is None else [base], changes):
             self.sequence = int(saved["sequence"])
+            self._first = int(saved.get("first", -1))  # as with taken
             self._newest, self._arrived, self.watermark = (
                 saved["newest"],
                 saved["arrived"],

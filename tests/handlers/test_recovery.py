@@ -104,8 +104,8 @@ class Story:
 
 
 def plain(shard: Shard) -> Any:
-    """The state without which records came to it: those are handed over when a base is written."""
-    return json.loads(json.dumps(shard.snapshot() | {"taken": None}))
+    """The state without in which batches records came to it: what was read again came in others."""
+    return json.loads(json.dumps(shard.snapshot() | {"taken": None, "first": None}))
 
 
 def break_bits(key: str) -> None:
@@ -453,6 +453,41 @@ def test_more_than_can_be_read_again_is_lost_loudly(
     story.detect.handler(detect_event(story.put(31)), None)
     assert [row["state"] for row in story.world.messages()] == ["opened"]
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+
+
+def test_a_quiet_shard_is_idle_though_not_all_that_it_had_could_be_read_again(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "MOST_SECONDS", -1)
+    monkeypatch.setattr(recovery, "PAGE", 2)
+    story.batch(20)
+    story.batch(31, 32, 33, 34, 35)
+    break_bits(key_of(2))
+    story.restart()
+    until_done(story.tick, tick_event(story.now + 10_000), lambda: None)
+    assert [row["state"] for row in story.world.messages()] == ["opened", "resolved"]
+
+
+@pytest.mark.parametrize("is_followed", [True, False])
+def test_what_was_given_up_before_a_lost_entry_is_not_taken_for_part_of_it(
+    story: Story, is_followed: bool
+) -> None:
+    # given
+    story.batch(20)
+    given_up = story.put(31, sensor="sensor-2")
+    story.batch(46, 20)
+    if is_followed:
+        story.batch(20)
+    break_bits(key_of(2))
+    story.restart()
+    story.batch(20)
+    # when
+    batch = {"payload": json.dumps(detect_event(given_up))}
+    real("s3").put_object(Bucket=BUCKET, Key="given-up", Body=json.dumps(batch).encode())
+    answer = story.detect.handler({"redrive": {"bucket": BUCKET, "key": "given-up"}}, None)
+    # then
+    assert answer["counts"]["redriven"] == 1
+    assert [row["key"] for row in story.world.messages()] == ["sensor-1", "sensor-2"]
 
 
 def test_an_entry_of_an_older_version_does_not_say_what_it_follows(story: Story) -> None:

@@ -475,6 +475,18 @@ def test_operator_finds_each_alarm_by_its_text(house: House) -> None:
     assert len(told) == len(set(told))
 
 
+def test_operator_finds_each_count() -> None:
+    text = (HOUSE / "docs" / "operate.md").read_text()
+    told = text.partition("## What is counted")[2].partition("\n## ")[0]
+    sources = "".join(path.read_text() for path in (HOUSE / "lambdas").rglob("*.py"))
+
+    places = re.findall(r"counts\[.+?\] \+=|metrics\.count\([^(){}]+\{.+?:", sources)
+    counted = set(re.findall(r'"(\w+)"', "".join(places)))
+
+    assert {"redriven", "mended"} < counted
+    assert set(re.findall(r"`([a-z_]+)`", told)) - {"max_keys"} == counted
+
+
 def test_names_that_the_operator_is_to_put_in_can_be_looked_up(house: House) -> None:
     """Outputs of a pipeline's stack; a bucket by its logical id; what the command before it answers."""
     buckets = {

@@ -337,9 +337,10 @@ class Kinesis(Source):
                 f"Kinesis: {self.provisioned!r} shards cannot carry events; say 1 or more, or None for on "
                 "demand."
             )
-        if not timedelta(days=1) <= self.retention <= timedelta(days=365):
+        if not isinstance(self.retention, timedelta) or not 1 <= self.retention / timedelta(days=1) <= 365:
             raise DeclarationError(
-                "Kinesis: a stream keeps records for 24 hours to 365 days; say a retention between them."
+                f"Kinesis: retention={self.retention} is no span from a day to 365; say one, as "
+                "timedelta(days=7)."
             )
 
     @property

@@ -191,7 +191,7 @@ REFUSALS = [
     ),
     Refusal(
         lambda: Kinesis(retention=timedelta(hours=1)),
-        "Kinesis: a stream keeps records for 24 hours to 365 days; say a retention between them.",
+        "Kinesis: retention=1:00:00 is no span from a day to 365; say one, as timedelta(days=7).",
     ),
     Refusal(
         lambda: Iot(topic="$aws/things"),

@@ -36,15 +36,25 @@ class SecondTick:
             for shard_id in rekey.shard_names(self._pipeline, listed_id):
                 with failures.of(shard_id):
                     newest = self._session.newest(shard_id)
-                    dues[shard_id], is_awaited = newest.due, is_awaited or newest.is_due(now)
+                    due = newest.due if newest.is_settled else self._settled(shard_id)
+                    dues[shard_id], is_awaited = due, is_awaited or (due is not None and due <= now)
                     if not newest.number:
                         # A mark is its first record, whereupon detect gives it what it inherits.
                         is_awaited = is_awaited or is_heir(lineage, self._session.newest, shard_id)
-                    if not newest.is_settled:
-                        self._session.run(shard_id, lambda _: None)
         if is_awaited:
             mark = rekey.mark(now, self._standing(first, failures), self._pipeline.lateness.total_seconds())
             self._sender.mark(mark, lineage)
+
+    def _settled(self, shard_id: str) -> float | None:
+        """Sends what a shard owes, and says when it is due: an entry that is damaged does not."""
+        due: float | None = None
+
+        def ask(shard: Shard) -> None:
+            nonlocal due
+            due = shard.due()
+
+        self._session.run(shard_id, ask)
+        return due
 
     def _standing(self, first: Lineage, failures: Failures) -> dict[str, tuple[Newest, bool]]:
         """Of each shard from which more may come, what its log says and whether it was idle then."""

@@ -162,6 +162,25 @@ def test_a_shard_that_cannot_be_asked_is_reported_and_waited_for(played: Casino,
     assert played.marks()[-1]["reaches"] == {LOW: NOON + 50, HIGH: None}
 
 
+def test_a_quiet_shard_whose_newest_entry_is_damaged_is_told_the_time_all_the_same(played: Casino) -> None:
+    # given an incident, and a log of which it is known how far it had come, but not what it awaits
+    played.bet(0, 0, 1_500)
+    played.bet(1, 1, 1_500)
+    played.read(FIRST)
+    played.read(SECOND)
+    played.tick.handler(tick_event(NOON + 60), None)
+    played.read(SECOND)
+    newest = next(key for prefix in TABLES for key in keys(prefix=prefix) if key.endswith(".entry"))
+    real("s3").put_object(Bucket=BUCKET, Key=newest, Body=b"")
+    # when
+    played.tick = played.world.container("lambdas.tick")
+    played.detect = played.world.container("lambdas.detect")
+    played.tick.handler(tick_event(NOON + 86_400), None)
+    played.read(SECOND)
+    # then
+    assert [row["state"] for row in played.world.messages()] == ["opened", "resolved"]
+
+
 def test_with_nothing_due_no_mark_is_put(played: Casino, aws: Faults) -> None:
     played.bet(0, 0, 1)
     played.read(FIRST)

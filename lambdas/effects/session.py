@@ -189,7 +189,7 @@ class Session(Generic[S]):
             self._take_over(shard_id, shard)
         for name in shard.began_anew:
             logger.warning("A detector begins anew: its saved state is of another shape.", detector=name)
-        return Warm(shard, saved.number, asked_at, [saved.origin] if saved.origin else [], saved.size)
+        return Warm(shard, saved.number, asked_at, saved.bases, saved.size)
 
     def _take_over(self, shard_id: str, shard: S) -> None:
         """Gives a shard without a log what others leave it."""
@@ -202,7 +202,7 @@ class Session(Generic[S]):
             self._log.mark_sent(shard_id, warm.number, outcome.change)
         if warm.is_base_due:
             self.taken.keep(shard_id, warm.number, warm.shard.taken.hand_over())
-            size = self._log.write_base(shard_id, warm.number, warm.shard.snapshot())
+            size = self._log.write_base(shard_id, warm.number, warm.shard.snapshot(), warm.bases)
             self._forget(shard_id, warm)
             warm.bases.append(Base(warm.number, time.time(), size))
             warm.entry_bytes = 0

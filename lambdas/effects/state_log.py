@@ -97,15 +97,16 @@ class Base:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A shard as it was saved: number of the newest entry (0 for none), a base's state and where it is from,
-    and the changes after it, which have `size` bytes together.
+    """A shard as it was saved: number of the newest entry (0 for none), a base's state, the bases that are
+    worth keeping (the oldest first, that one last), and the changes after it, which have `size` bytes
+    together.
 
     `changes` are read one by one as they are asked for. `unsent` is what the newest entry still owes, and
     `clock` says how far that has come.
     """
 
     number: int
-    origin: Base | None
+    bases: list[Base]
     base: Any | None
     changes: Iterator[Any]
     size: int
@@ -116,19 +117,20 @@ class Loaded:
 @dataclass
 class Survey:
     """What is listed of a log from the newest base that can be read: the newest number and when that was
-    written, s since 1970, the base, the bytes of entries, whose outbox was sent.
+    written, s since 1970, the base's state, that base after those it names, the bytes of entries, whose
+    outbox was sent.
     """
 
     newest: int = 0
     written_at: float = 0.0
-    origin: Base | None = None
+    bases: list[Base] = field(default_factory=list)
     base: Any | None = None
     entries: dict[int, int] = field(default_factory=dict)
     sent: set[int] = field(default_factory=set)
 
     @property
     def base_number(self) -> int:
-        return self.origin.number if self.origin else 0
+        return self.bases[-1].number if self.bases else 0
 
 
 class Salvage:
@@ -226,7 +228,7 @@ class StateLog:
                 ]
 
         size = sum(found.entries[number] for number in after)
-        return Loaded(newest, found.origin, found.base, changes(), size, unsent, clock)
+        return Loaded(newest, found.bases, found.base, changes(), size, unsent, clock)
 
     def salvage(self, shard_id: str) -> Salvage:
         """What can be read of a log of which something cannot."""
@@ -247,9 +249,11 @@ class StateLog:
             elif kind == "entry":
                 found.entries[number] = size
             elif not found.base_number:
-                found.base = self._base(shard_id, number, is_damaged=is_damaged)
-                if found.base is not None:
-                    found.origin = Base(number, written_at, size)
+                document = self._base(shard_id, number, is_damaged=is_damaged)
+                if document is not None:
+                    found.base = document["state"]
+                    earlier = [Base(*each) for each in document.get("earlier", ())]
+                    found.bases = [*earlier, Base(number, written_at, size)]
         return found
 
     def commit(self, shard_id: str, number: int, outcome: Outcome, due: float | None = None) -> int:
@@ -296,9 +300,12 @@ class StateLog:
         kept = {name: clock[name] for name in CLOCK if name in clock}
         self._put(shard_id, number, "sent", packed({"n": number, "clock": kept}))
 
-    def write_base(self, shard_id: str, number: int, state: Any) -> int:
-        """Saves the whole state as it is after the entry of this number; returns its bytes."""
-        body = packed({"n": number, "state": state})
+    def write_base(self, shard_id: str, number: int, state: Any, earlier: Sequence[Base] = ()) -> int:
+        """Saves the whole state as it is after the entry of this number; returns its bytes. `earlier` bases
+        are named in it: a container that begins from it must know which of them has become old.
+        """
+        named = [[base.number, base.written_at, base.size] for base in earlier]
+        body = packed({"n": number, "state": state, "earlier": named})
         self._put(shard_id, number, "base", body)
         return len(body)
 
@@ -354,9 +361,9 @@ class StateLog:
                 return
             more = {"ContinuationToken": listing["NextContinuationToken"]}
 
-    def _base(self, shard_id: str, number: int, *, is_damaged: bool) -> Any | None:
+    def _base(self, shard_id: str, number: int, *, is_damaged: bool) -> dict[str, Any] | None:
         try:
-            return self._read(shard_id, number, "base")["state"]
+            return self._read(shard_id, number, "base")
         except CorruptLog as error:
             if isinstance(error, Missing) and not is_damaged:
                 raise

@@ -173,6 +173,14 @@ def test_bases_have_at_most_twice_the_bytes_of_entries_however_large_the_state_i
     assert 0 < written["base"] <= 2 * written["entry"]
 
 
+def test_a_log_stays_small_though_no_container_lives_for_long(clock: Clock) -> None:
+    seconds = KEPT_FOR / (4 * ENTRIES_A_BASE)  # four bases while one is young
+    for number in range(20):
+        batches(container(), ENTRIES_A_BASE, clock, seconds=seconds)
+        assert saved() == (number + 1) * ENTRIES_A_BASE
+        assert len(bases()) <= 6
+
+
 def test_a_large_state_gets_a_base_in_the_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     weigh(monkeypatch, lambda _total: 100_000)
     monkeypatch.setattr(session, "MOST_ENTRIES_A_BASE", 3 * ENTRIES_A_BASE)

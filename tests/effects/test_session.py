@@ -173,7 +173,13 @@ def test_bases_have_at_most_twice_the_bytes_of_entries_however_large_the_state_i
     assert 0 < written["base"] <= 2 * written["entry"]
 
 
-def test_a_log_stays_small_though_no_container_lives_for_long(clock: Clock) -> None:
+def test_a_log_stays_small_though_no_container_lives_for_long(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given objects that bear the time at which they were written
+    monkeypatch.setattr(
+        "moto.s3.models.utcnow", lambda: datetime.fromtimestamp(clock.now, UTC).replace(tzinfo=None)
+    )
     seconds = KEPT_FOR / (4 * ENTRIES_A_BASE)  # four bases while one is young
     for number in range(20):
         batches(container(), ENTRIES_A_BASE, clock, seconds=seconds)

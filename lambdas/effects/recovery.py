@@ -22,7 +22,7 @@ from lambdas.effects import clients, metrics
 from lambdas.effects.state_log import Conflict, Outcome, Salvage, StateLog
 
 PAGE = 1_000  # records of one read, as many as a batch has
-MOST_RECORDS = 20_000  # that are one entry
+MOST_RECORDS = 20_000  # that are one entry; a batch has at most 10,000
 MOST_SECONDS = 30.0  # of reading: a tick has 55
 PAUSE = 0.25  # seconds between two reads; a shard answers five a second, and its consumers need some of them
 LATER = 60.0  # seconds by which the clocks of S3 and Kinesis may differ
@@ -114,7 +114,8 @@ class Recovery(Generic[S]):
         ):
             records += self._read(shard_id, page)
             if len(records) >= MOST_RECORDS:
-                again.lost = "it is more than can be processed at once"
+                if found.newest > found.last + 1:  # one entry has less: its rest is handed over as ever
+                    again.lost = "it is more than can be processed at once"
                 break
         outcome = shard.process(records)
         try:

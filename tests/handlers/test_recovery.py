@@ -441,14 +441,33 @@ def test_a_log_of_which_nothing_is_left_begins_with_what_the_stream_has(
     story.check()  # all the same: the stream still had everything
 
 
+def test_a_backlog_behind_the_newest_entry_is_not_taken_for_a_loss(
+    story: Story, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given more than is processed at once, of which the lost entry had a part
+    monkeypatch.setattr(recovery, "MOST_RECORDS", 2)
+    monkeypatch.setattr(recovery, "PAGE", 2)
+    story.batch(20, 20)
+    break_bits(key_of(1))
+    waiting = story.put(31, 46, 20, 20)
+    story.restart()
+    # when
+    story.hand_over(waiting)
+    # then
+    story.check()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 @pytest.mark.parametrize("limit", [("MOST_RECORDS", 2), ("MOST_SECONDS", -1)])
 def test_more_than_can_be_read_again_is_lost_loudly(
     story: Story, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: tuple[str, float]
 ) -> None:
     monkeypatch.setattr(recovery, *limit)
     monkeypatch.setattr(recovery, "PAGE", 2)
-    story.batch(20, 20, 20, 20, 20)
+    story.batch(20, 20)
+    story.batch(20, 20, 20)
     break_bits(key_of(1))
+    break_bits(key_of(2))
     story.restart()
     story.detect.handler(detect_event(story.put(31)), None)
     assert [row["state"] for row in story.world.messages()] == ["opened"]

@@ -199,6 +199,7 @@ class Session(Generic[S]):
     def _settle(self, shard_id: str, warm: Warm[S], outcome: Result) -> None:
         if outcome.outbox:
             self._outbox.send(outcome.outbox)
+        if outcome.outbox or "closed" in outcome.change:  # a seal owes nothing, and must outlive its entry
             self._log.mark_sent(shard_id, warm.number, outcome.change)
         if warm.is_base_due:
             self.taken.keep(shard_id, warm.number, warm.shard.taken.hand_over())

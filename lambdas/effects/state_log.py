@@ -33,7 +33,7 @@ COUNT_DOWN_FROM = 10**12
 KEYS_A_PAGE = 200  # a base, 64 entries and their marks fit with room to spare
 MOST_DELETED = 1_000  # of one call
 TIMES = ("newest", "arrived", "watermark")  # of a change: where the shard's time stands
-CLOCK = ("sequence", "first", *TIMES)  # and how far it has read, from where in the last batch
+CLOCK = ("sequence", "first", "closed", *TIMES)  # and how far it has read, from where in the last batch
 FORBIDDEN, NOT_FOUND, BUSY, EXISTS = 403, 404, 409, 412
 
 logger = Logger(child=True)

@@ -222,6 +222,7 @@ class Shard:
         if clock["watermark"] is not None:
             self._move_to(clock["watermark"])
         self._newest, self._arrived = clock["newest"], clock["arrived"]
+        self._closed = [Closed.restore(each) for each in clock.get("closed", ())]
         return self._outcome(is_empty=False)
 
     def due(self) -> float | None:

@@ -13,7 +13,7 @@ from moto.kinesis.models import kinesis_backends
 from lambdas.effects.state_log import unpacked
 from lambdas.effects.stream import Stream
 from lambdas.lineage import PLACES, Lineage, Span, place
-from tests.effects.support import Faults, keys, objects, real, refusal, silence
+from tests.effects.support import BUCKET, Faults, keys, objects, real, refusal, silence
 from tests.handlers.support import (
     NOON,
     Sent,
@@ -122,6 +122,20 @@ def test_the_first_child_seals_the_parents_log_and_the_second_finds_it_so(parted
     detected(parted, HIGH, cool(HIGH_SENSOR, NOON + 30))
     written = [request["Key"] for request in aws.requested("put_object")]
     assert [key.split("/")[2] for key in written] == [HIGH]
+
+
+def test_a_seal_that_is_damaged_gives_nobody_the_keys_again(parted: World) -> None:
+    # given what the parent gave up before its children took over
+    put_into(PARENT, [hot("sensor-9", NOON + 2)])
+    detected(parted, LOW, cool(LOW_SENSOR, NOON + 30))
+    detected(parted, HIGH, cool(HIGH_SENSOR, NOON + 30))
+    seal = next(key for key in keys(prefix=f"state/temperature/{PARENT}/") if key.endswith(".entry"))
+    real("s3").put_object(Bucket=BUCKET, Key=seal, Body=b"")
+    # when
+    ticked(parted, NOON + 40)
+    ticked(parted, OVER)
+    # then
+    assert lives(parted) == ENDED
 
 
 def test_a_child_asks_once_whom_it_follows(parted: World, monkeypatch: pytest.MonkeyPatch) -> None:

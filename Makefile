@@ -77,6 +77,9 @@ clean: ## remove what the other targets made
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Python 3.11 or newer was not found as '$(PYTHON)': install it, or name yours with 'make PYTHON=/path/to/python3.11'." >&2; \
 		exit 1; }
+	@[ ! -L .venv ] || { \
+		echo ".venv is a link, and what it leads to would be emptied: remove the link, then make again." >&2; \
+		exit 1; }
 	@$(PYTHON) -m venv --clear .venv || { \
 		echo "'$(PYTHON) -m venv' failed: install Python's venv module (on Debian and Ubuntu: apt install python3.11-venv)." >&2; \
 		exit 1; }

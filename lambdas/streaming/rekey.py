@@ -260,8 +260,9 @@ class Source:
     def _remember(self, commit: int, ids: Iterable[str]) -> None:
         self.commits.setdefault(commit, set()).update(ids)
         if len(self.commits) > COMMITS_KEPT:
-            self.through = min(self.commits)
-            del self.commits[self.through]
+            oldest = min(self.commits)
+            self.through = max(self.through, oldest)
+            del self.commits[oldest]
 
     def join(self, other: Source) -> None:
         """Takes over what another shard of the second stream knew of the same shard."""

@@ -99,7 +99,9 @@ class Container:
     def newest_change(self) -> dict[str, Any]:
         """What the newest entry of the log says that a batch changed."""
         newest = min(key for key in self.services.objects if key.endswith(".entry"))  # keys count down
-        change: dict[str, Any] = unpacked(self.services.objects[newest][0])["change"]  # type: ignore[index]
+        entry = unpacked(self.services.objects[newest][0])
+        assert entry is not None  # it was just written
+        change: dict[str, Any] = entry["change"]
         return change
 
     def seconds(self, batches: Iterable[Batch]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,21 @@ def test_reader_that_has_enough_ends_nothing_with_a_fault() -> None:
     done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)  # noqa: S607 - any bash
 
     assert (done.stdout.strip(), done.stderr) == ("0", "")
+
+
+def test_what_a_linked_environment_leads_to_is_not_emptied(tmp_path: Path) -> None:
+    # given a checkout whose environment is a link to another's
+    house = Path(freshet.__file__).parent
+    for file in [house / "Makefile", *house.glob("requirements*.txt")]:
+        shutil.copy(file, tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "theirs").touch()
+    (tmp_path / ".venv").symlink_to(other)
+    # when it is to be made
+    command = ["make", f"PYTHON={sys.executable}", ".venv/dev"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    # then make says what to do, and nothing is gone
+    assert done.returncode != 0
+    assert ".venv is a link, and what it leads to would be emptied: remove the link" in done.stderr
+    assert [path.name for path in other.iterdir()] == ["theirs"]

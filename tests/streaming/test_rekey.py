@@ -411,3 +411,12 @@ def test_what_is_redriven_into_a_shard_whose_keys_have_gone_to_its_children_move
     assert outcome.counts["late"] == 20
     for what in ("keys", "buffer", "watermark", "ahead"):
         assert parent.snapshot()[what] == left[what]
+
+
+def test_a_merged_shard_does_not_go_back_in_what_has_come() -> None:
+    # given a shard that knows a source up to its hundredth record, and one that knows older commits of it
+    ahead, behind = rekey.Source(through=100), rekey.Source(commits={1: {"1:0"}, 2: {"2:0"}, 3: {"3:0"}})
+    # when one takes over what both know
+    ahead.join(behind)
+    # then what came before the hundredth is known still
+    assert ahead.through == 100
